@@ -1,0 +1,30 @@
+//! Compiles `proto/cri.proto` for `crates/cri`, which names this file as its build script.
+//!
+//! protox stands in for protoc: the CRI uses the field option `debug_redact`, which the protoc of
+//! Debian 12 (3.21) refuses, and a build must not need a tool on the host. The descriptor set is
+//! kept beside the generated code, because configuration files are read by reflection.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+/// Messages whose generated `Debug` would print secrets or file contents; `crates/cri` writes its
+/// own for them.
+const HAND_WRITTEN_DEBUG: [&str; 1] = [".runtime.v1.AuthConfig"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let manifest_dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let proto_dir = manifest_dir.join("../../proto").canonicalize()?;
+    let out_dir = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed={}", proto_dir.join("cri.proto").display());
+
+    let descriptors = protox::compile(["cri.proto"], [&proto_dir])?;
+    fs::write(out_dir.join("cri.descriptors"), descriptors.encode_to_vec())?;
+    let mut config = tonic_prost_build::Config::new();
+    config.skip_debug(HAND_WRITTEN_DEBUG).enable_type_names().btree_map(["."]);
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_server(env::var_os("CARGO_FEATURE_FAKE").is_some())
+        .compile_fds_with_config(descriptors, config)?;
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The Container Runtime Interface (CRI) for crilet.
+
+mod generated;
+
+pub use generated::v1;
