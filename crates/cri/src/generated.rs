@@ -3,12 +3,7 @@
 /// Messages and enums of CRI v1 (package `runtime.v1`), as of Kubernetes 1.36.
 ///
 /// Names and fields are the wire's own; what a field means is said in `proto/cri.proto`.
-#[expect(
-    missing_docs,
-    unused_qualifications,
-    clippy::default_trait_access,
-    reason = "generated code; the documentation is in proto/cri.proto"
-)]
+#[expect(missing_docs, reason = "generated code; the documentation is in proto/cri.proto")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/runtime.v1.rs"));
 

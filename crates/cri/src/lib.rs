@@ -1,5 +1,18 @@
 //! The Container Runtime Interface (CRI) for crilet.
+//!
+//! - [`Client`] speaks to a runtime: both services over one connection, v1 with a fallback to
+//!   v1alpha2, a deadline that fits each call.
+//! - [`CriError`] says which method failed on which object and why, and often what to do about it.
+//! - [`v1`] holds the messages.
 
+mod client;
+mod endpoint;
+mod error;
 mod generated;
+mod transport;
 
+pub use client::{Client, Deadlines};
+pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use error::{Code, CriError, Object};
 pub use generated::v1;
+pub use transport::ApiVersion;

@@ -1,0 +1,142 @@
+//! The client: one connection, both services, a deadline that fits each call.
+
+mod images;
+mod runtime;
+
+use std::time::Duration;
+
+use prost::Message;
+
+use crate::{
+    CriError, Endpoint, Object,
+    transport::{ApiVersion, Call, Transport},
+};
+
+/// How long calls may take before they are given up.
+///
+/// crictl gives every call two seconds, which breaks `create` on a busy machine
+/// (kubernetes-sigs/cri-tools#984); the kubelet gives two minutes to all but pulls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Lists, status, version.
+    pub query: Duration,
+    /// Whatever starts, stops or removes something; a stop's grace period comes on top.
+    pub change: Duration,
+    /// Pulling an image.
+    pub pull: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            query: Duration::from_secs(10),
+            change: Duration::from_secs(4 * 60),
+            pull: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// A client of the CRI; clones share the connection.
+///
+/// Every method fails with [`CriError`], which names the method, the object, the gRPC code and the
+/// runtime's own words. Dropping a method's future cancels the call in the runtime.
+#[derive(Debug, Clone)]
+pub struct Client {
+    runtime: Transport,
+    images: Transport,
+    deadlines: Deadlines,
+}
+
+impl Client {
+    /// Connects to a runtime that serves both services on one socket, as all do by default.
+    ///
+    /// # Errors
+    /// [`CriError::Connect`] with the kernel's reason when the socket is missing, stale or closed to
+    /// this user.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, CriError> {
+        let transport = Transport::connect(endpoint).await?;
+        Ok(Self { runtime: transport.clone(), images: transport, deadlines: Deadlines::default() })
+    }
+
+    /// Sends the calls of the image service to a socket of its own.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn with_image_endpoint(mut self, endpoint: &Endpoint) -> Result<Self, CriError> {
+        if endpoint != self.images.endpoint() {
+            self.images = Transport::connect(endpoint).await?;
+        }
+        Ok(self)
+    }
+
+    /// Replaces the default deadlines.
+    #[must_use]
+    pub fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
+    }
+
+    /// Starts with this version of the CRI instead of v1.
+    ///
+    /// The other one is still tried when the runtime does not know it.
+    #[must_use]
+    pub fn with_api_version(self, version: ApiVersion) -> Self {
+        self.runtime.set_api_version(version);
+        self.images.set_api_version(version);
+        self
+    }
+
+    /// The version of the CRI that is spoken, as far as the calls so far have shown.
+    pub fn api_version(&self) -> ApiVersion {
+        self.runtime.api_version()
+    }
+
+    /// Where the runtime service is.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.runtime.endpoint()
+    }
+
+    async fn runtime_call<Resp: Message + Default>(
+        &self,
+        method: &'static str,
+        object: Option<Object>,
+        deadline: Duration,
+        request: &impl Message,
+    ) -> Result<Resp, CriError> {
+        let call = Call { service: "RuntimeService", method, object, deadline };
+        exchange(&self.runtime, call, request.encode_to_vec()).await
+    }
+
+    async fn image_call<Resp: Message + Default>(
+        &self,
+        method: &'static str,
+        object: Option<Object>,
+        deadline: Duration,
+        request: &impl Message,
+    ) -> Result<Resp, CriError> {
+        let call = Call { service: "ImageService", method, object, deadline };
+        exchange(&self.images, call, request.encode_to_vec()).await
+    }
+}
+
+async fn exchange<Resp: Message + Default>(
+    transport: &Transport,
+    call: Call,
+    request: Vec<u8>,
+) -> Result<Resp, CriError> {
+    let (method, object) = (call.method, call.object.clone());
+    let answer = transport.unary(call, request.into()).await?;
+    Resp::decode(answer).map_err(|cause| CriError::Malformed { method, object, cause })
+}
+
+fn sandbox(id: &str) -> Option<Object> {
+    Some(Object { kind: "sandbox", id: id.to_owned() })
+}
+
+fn container(id: &str) -> Option<Object> {
+    Some(Object { kind: "container", id: id.to_owned() })
+}
+
+fn image(reference: &str) -> Option<Object> {
+    Some(Object { kind: "image", id: reference.to_owned() })
+}
