@@ -2,6 +2,7 @@
 //!
 //! - [`Client`] speaks to a runtime: both services over one connection, v1 with a fallback to
 //!   v1alpha2, a deadline that fits each call.
+//! - [`inventory`] tells what the runtime has; nothing else in crilet asks it that.
 //! - [`CriError`] says which method failed on which object and why, and often what to do about it.
 //! - [`v1`] holds the messages.
 
@@ -9,6 +10,7 @@ mod client;
 mod endpoint;
 mod error;
 mod generated;
+pub mod inventory;
 mod transport;
 
 pub use client::{Client, Deadlines};

@@ -1,0 +1,228 @@
+//! What the runtime has: pods with their containers, joined from its lists and verbose statuses.
+//!
+//! Nobody else asks the runtime what exists. Lists alone cost two calls; [`Detail::Full`] adds one
+//! verbose status for each sandbox and each container, 16 under way at a time.
+
+mod info;
+mod model;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+pub use self::model::{
+    Container, ContainerDetails, ContainerState, Pod, PodDetails, PodState, PortMapping, Protocol,
+};
+use self::{
+    info::Info,
+    model::{optional_time, time},
+};
+use crate::{Client, CriError, v1};
+
+/// Status calls under way at a time: enough to hide their latency, few enough not to crowd out
+/// others that want the runtime.
+const CONCURRENCY: usize = 16;
+
+/// How much to ask the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Only what lists tell.
+    Lists,
+    /// The sandboxes' statuses as well: addresses, ports, namespaces, log directories.
+    Pods,
+    /// The containers' statuses as well: exit codes, log files, pids.
+    Full,
+}
+
+/// All pods the runtime has, newest first.
+///
+/// What goes away while it is being looked at is left out. Containers whose sandbox is gone are
+/// left out, too: the CRI removes them with it.
+///
+/// # Errors
+/// The first call that fails for another reason.
+pub async fn read(client: &Client, detail: Detail) -> Result<Vec<Pod>, CriError> {
+    read_filtered(client, None, detail).await
+}
+
+/// The one pod of this sandbox id, or nothing when it is gone.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_pod(client: &Client, id: &str, detail: Detail) -> Result<Option<Pod>, CriError> {
+    let pods = read_filtered(client, Some(id), detail).await?;
+    Ok(pods.into_iter().find(|pod| pod.id == id))
+}
+
+async fn read_filtered(
+    client: &Client,
+    id: Option<&str>,
+    detail: Detail,
+) -> Result<Vec<Pod>, CriError> {
+    let sandboxes = id.map(|id| v1::PodSandboxFilter { id: id.to_owned(), ..Default::default() });
+    let containers =
+        id.map(|id| v1::ContainerFilter { pod_sandbox_id: id.to_owned(), ..Default::default() });
+    let (sandboxes, containers) =
+        tokio::try_join!(client.list_pod_sandboxes(sandboxes), client.list_containers(containers))?;
+    let mut pods = join(sandboxes, containers);
+    if detail != Detail::Lists {
+        pods = add_details(client, pods, detail).await?;
+    }
+    Ok(pods)
+}
+
+/// Puts containers to their sandboxes and both in order.
+fn join(sandboxes: Vec<v1::PodSandbox>, containers: Vec<v1::Container>) -> Vec<Pod> {
+    let mut pods: Vec<Pod> = sandboxes.into_iter().map(pod).collect();
+    let mut containers: Vec<_> = containers
+        .into_iter()
+        .map(|listed| (listed.pod_sandbox_id.clone(), container(listed)))
+        .collect();
+    containers.sort_by(|(_, a), (_, b)| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
+    for (sandbox_id, container) in containers {
+        if let Some(pod) = pods.iter_mut().find(|pod| pod.id == sandbox_id) {
+            pod.containers.push(container);
+        }
+    }
+    pods.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    pods
+}
+
+async fn add_details(
+    client: &Client,
+    pods: Vec<Pod>,
+    detail: Detail,
+) -> Result<Vec<Pod>, CriError> {
+    stream::iter(pods)
+        .map(|mut pod| async move {
+            let Some(details) = pod_details(client, &pod.id).await? else { return Ok(None) };
+            pod.details = Some(details);
+            if detail == Detail::Full {
+                pod.containers = add_container_details(client, pod.containers).await?;
+            }
+            Ok(Some(pod))
+        })
+        .buffered(CONCURRENCY)
+        .try_filter_map(|pod| async { Ok(pod) })
+        .try_collect()
+        .await
+}
+
+async fn add_container_details(
+    client: &Client,
+    containers: Vec<Container>,
+) -> Result<Vec<Container>, CriError> {
+    stream::iter(containers)
+        .map(|mut container| async move {
+            let details = container_details(client, &container.id).await?;
+            Ok(details.map(|details| {
+                container.details = Some(details);
+                container
+            }))
+        })
+        .buffered(CONCURRENCY)
+        .try_filter_map(|container| async { Ok(container) })
+        .try_collect()
+        .await
+}
+
+fn pod(listed: v1::PodSandbox) -> Pod {
+    let state = match listed.state() {
+        v1::PodSandboxState::SandboxReady => PodState::Ready,
+        v1::PodSandboxState::SandboxNotready => PodState::NotReady,
+    };
+    let metadata = listed.metadata.unwrap_or_default();
+    Pod {
+        id: listed.id,
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        attempt: metadata.attempt,
+        state,
+        created_at: time(listed.created_at),
+        labels: listed.labels,
+        annotations: listed.annotations,
+        runtime_handler: listed.runtime_handler,
+        details: None,
+        containers: Vec::new(),
+    }
+}
+
+fn container(listed: v1::Container) -> Container {
+    let state = listed.state().into();
+    let metadata = listed.metadata.unwrap_or_default();
+    let image = listed.image.unwrap_or_default();
+    Container {
+        id: listed.id,
+        name: metadata.name,
+        attempt: metadata.attempt,
+        state,
+        created_at: time(listed.created_at),
+        // containerd resolves `image` to an id; what was written is kept beside it.
+        image: if image.user_specified_image.is_empty() {
+            image.image
+        } else {
+            image.user_specified_image
+        },
+        image_ref: listed.image_ref,
+        labels: listed.labels,
+        annotations: listed.annotations,
+        details: None,
+    }
+}
+
+async fn pod_details(client: &Client, id: &str) -> Result<Option<PodDetails>, CriError> {
+    match client.pod_sandbox_status(id, true).await {
+        Ok(answer) => Ok(Some(to_pod_details(answer))),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn to_pod_details(answer: v1::PodSandboxStatusResponse) -> PodDetails {
+    let info = Info::read(&answer.info);
+    let status = answer.status.unwrap_or_default();
+    let namespaces = status.linux.as_ref().and_then(|linux| linux.namespaces.as_ref());
+    let options = namespaces.and_then(|namespaces| namespaces.options.as_ref());
+    let network = status.network.clone().unwrap_or_default();
+    let additional = network.additional_ips.iter().map(|additional| additional.ip.as_str());
+    let ips = std::iter::once(network.ip.as_str()).chain(additional);
+    PodDetails {
+        ips: ips.filter_map(|ip| ip.parse::<IpAddr>().ok()).collect(),
+        host_network: options.is_some_and(|options| options.network() == v1::NamespaceMode::Node),
+        ports: info.ports(),
+        log_directory: info.log_directory(),
+        network_namespace: info.network_namespace(),
+        pid: info.pid(),
+        hostname: info.hostname(),
+        cgroup_parent: info.cgroup_parent(),
+    }
+}
+
+async fn container_details(
+    client: &Client,
+    id: &str,
+) -> Result<Option<ContainerDetails>, CriError> {
+    match client.container_status(id, true).await {
+        Ok(answer) => Ok(Some(to_container_details(answer))),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn to_container_details(answer: v1::ContainerStatusResponse) -> ContainerDetails {
+    let info = Info::read(&answer.info);
+    let status = answer.status.unwrap_or_default();
+    let exited = status.state() == v1::ContainerState::ContainerExited;
+    ContainerDetails {
+        started_at: optional_time(status.started_at),
+        finished_at: optional_time(status.finished_at),
+        exit_code: exited.then_some(status.exit_code),
+        reason: status.reason,
+        message: status.message,
+        log_path: Some(status.log_path).filter(|path| !path.is_empty()).map(Into::into),
+        pid: info.pid().filter(|_| !exited),
+    }
+}
