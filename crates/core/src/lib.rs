@@ -1,7 +1,11 @@
 //! Words that every crilet crate shares.
 //!
 //! - [`ErrorChain`] prints an error with all its causes on one line.
+//! - [`exec`] finds and runs programs of the host.
+//! - [`fs`] writes files that survive a power cut whole.
 
 mod error_chain;
+pub mod exec;
+pub mod fs;
 
 pub use error_chain::ErrorChain;
