@@ -1,1 +1,3 @@
+//! Prepares what the crate embeds.
+
 fn main() {}
