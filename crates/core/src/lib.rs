@@ -3,9 +3,12 @@
 //! - [`ErrorChain`] prints an error with all its causes on one line.
 //! - [`exec`] finds and runs programs of the host.
 //! - [`fs`] writes files that survive a power cut whole.
+//! - [`similar`] finds what a mistyped word was meant to be.
 
 mod error_chain;
 pub mod exec;
 pub mod fs;
+mod similar;
 
 pub use error_chain::ErrorChain;
+pub use similar::similar;
