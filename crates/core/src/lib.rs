@@ -4,11 +4,13 @@
 //! - [`exec`] finds and runs programs of the host.
 //! - [`fs`] writes files that survive a power cut whole.
 //! - [`similar`] finds what a mistyped word was meant to be.
+//! - [`yaml`] reads YAML and JSON into trees that know their lines and columns.
 
 mod error_chain;
 pub mod exec;
 pub mod fs;
 mod similar;
+pub mod yaml;
 
 pub use error_chain::ErrorChain;
 pub use similar::similar;
