@@ -3,14 +3,17 @@
 //! - [`ErrorChain`] prints an error with all its causes on one line.
 //! - [`exec`] finds and runs programs of the host.
 //! - [`fs`] writes files that survive a power cut whole.
+//! - [`ImageName`] completes image names as docker does.
 //! - [`similar`] finds what a mistyped word was meant to be.
 //! - [`yaml`] reads YAML and JSON into trees that know their lines and columns.
 
 mod error_chain;
 pub mod exec;
 pub mod fs;
+mod image_name;
 mod similar;
 pub mod yaml;
 
 pub use error_chain::ErrorChain;
+pub use image_name::{ImageName, InvalidImageName};
 pub use similar::similar;

@@ -12,10 +12,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    digest::{Digest, Summed},
-    image_name::ImageName,
-};
+use crilet_core::ImageName;
+
+use crate::digest::{Digest, Summed};
 
 pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -72,7 +71,7 @@ pub enum ImageError {
     },
     /// The image's name is none.
     #[error(transparent)]
-    Name(#[from] crate::image_name::InvalidImageName),
+    Name(#[from] crilet_core::InvalidImageName),
 }
 
 /// An image made of one root file system: small blobs in memory, the layer still in its file.
