@@ -74,7 +74,7 @@ pub enum ExecError {
         command: String,
         /// How it ended: exit status or signal.
         status: String,
-        /// Last part of what it wrote to stderr.
+        /// Last part of what it wrote to stderr, or to stdout when stderr was silent.
         stderr: String,
     },
     /// The program took longer than it was given and was killed.
@@ -290,7 +290,9 @@ impl Invocation {
         let stdout = stdout.map_err(|cause| self.start_error(cause))?;
         let stderr = stderr.map_err(|cause| self.start_error(cause))?;
         if !status.success() {
-            return Err(self.failure(status, &stderr));
+            // Some programs, docker's credential helpers among them, complain on standard output.
+            let said = if stderr.trim_ascii().is_empty() { &stdout } else { &stderr };
+            return Err(self.failure(status, said));
         }
         written.map_err(|cause| self.start_error(cause))?;
         Ok(Output { stdout, stderr })

@@ -1,1 +1,23 @@
-//! stub
+//! Pods: what should run, bringing it up, taking it down.
+//!
+//! - [`PodSpec`] is a pod as it should be.
+//! - [`launch`] brings one up and undoes what it did when a step fails.
+//! - [`stop`] and [`remove`] take pods down, go on past failures and report all of them.
+//! - [`find`] resolves what people call a pod: a name, `namespace/name`, an id or its prefix.
+//! - [`images`] has pull policies and the credentials of registries.
+
+mod error;
+mod find;
+mod hosts;
+pub mod images;
+mod launch;
+mod spec;
+mod state;
+mod teardown;
+
+pub use error::{Cause, Failure, Step};
+pub use find::{FindError, find};
+pub use launch::{Existing, LaunchError, LaunchOptions, Launched, NoObserver, Observer, launch};
+pub use spec::{CONFIG_HASH, PodSpec};
+pub use state::StateDir;
+pub use teardown::{remove, stop};

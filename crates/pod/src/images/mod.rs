@@ -1,0 +1,86 @@
+//! Images that a pod needs: looked for, pulled by policy, with the credentials of their registry.
+
+mod credentials;
+mod docker_config;
+
+use std::collections::BTreeSet;
+
+use crilet_cri::{Client, v1};
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    credentials::{Credentials, CredentialsError, basic},
+    docker_config::Environment,
+};
+use crate::{
+    Failure, Observer, PodSpec, Step,
+    error::{AtStep, Cause},
+};
+
+/// When to pull an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    /// Only when the machine does not have it.
+    #[default]
+    Missing,
+    /// Always: a tag may have moved.
+    Always,
+    /// Never; what is missing is an error.
+    Never,
+}
+
+/// Makes sure that every image of a pod is on the machine; different images are pulled side by
+/// side, the same one once.
+pub(crate) async fn ensure(
+    client: &Client,
+    spec: &PodSpec,
+    policy: PullPolicy,
+    credentials: &Credentials,
+    observer: &dyn Observer,
+    cancel: &CancellationToken,
+) -> Result<(), Vec<Failure>> {
+    let references: BTreeSet<_> = spec
+        .containers
+        .iter()
+        .filter_map(|container| container.image.as_ref())
+        .map(|image| image.image.as_str())
+        .collect();
+    let one =
+        |reference| ensure_one(client, spec, reference, policy, credentials, observer, cancel);
+    let results = join_all(references.into_iter().map(one)).await;
+    let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
+
+async fn ensure_one(
+    client: &Client,
+    spec: &PodSpec,
+    reference: &str,
+    policy: PullPolicy,
+    credentials: &Credentials,
+    observer: &dyn Observer,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    if policy != PullPolicy::Always {
+        let step = || Step::FindImage { image: reference.to_owned() };
+        let status = client.image_status(reference, false).await.at(step())?;
+        match (status.image, policy) {
+            (Some(_), _) => return Ok(()),
+            (None, PullPolicy::Never) => return Err(Cause::NotPresent).at(step()),
+            (None, _) => {}
+        }
+    }
+    let step = || Step::PullImage { image: reference.to_owned() };
+    let auth = credentials.for_image(reference).await.at(step())?;
+    observer.pull_started(reference);
+    let image = v1::ImageSpec { image: reference.to_owned(), ..Default::default() };
+    let pull = client.pull_image(image, auth, Some(spec.sandbox.clone()));
+    // A dropped call is cancelled in the runtime, which keeps what it has got for the next time.
+    let result = tokio::select! {
+        result = pull => result.map(drop).at(step()),
+        () = cancel.cancelled() => Err(Cause::Interrupted).at(step()),
+    };
+    observer.pull_finished(reference, result.is_ok());
+    result
+}
