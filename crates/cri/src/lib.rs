@@ -2,12 +2,14 @@
 //!
 //! - [`Client`] speaks to a runtime: both services over one connection, v1 with a fallback to
 //!   v1alpha2, a deadline that fits each call.
+//! - [`config`] reads the configuration files of pods and containers, strictly.
 //! - [`discovery`] finds the runtime that is to be used.
 //! - [`inventory`] tells what the runtime has; nothing else in crilet asks it that.
 //! - [`CriError`] says which method failed on which object and why, and often what to do about it.
 //! - [`v1`] holds the messages.
 
 mod client;
+pub mod config;
 pub mod discovery;
 mod endpoint;
 mod error;

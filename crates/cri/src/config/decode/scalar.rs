@@ -1,0 +1,165 @@
+//! Scalars: text to the number, boolean, enum value or string that a field wants.
+
+use crilet_core::{
+    similar,
+    yaml::{Scalar, Style},
+};
+use prost::bytes::Bytes;
+use prost_reflect::{EnumDescriptor, EnumValueDescriptor, Kind as FieldKind, Value};
+
+use crate::config::finding::Finding;
+
+/// The most characters of a value that are repeated in a message.
+const SHOWN: usize = 40;
+/// The most values of an enum that are listed in a message.
+const LISTED: usize = 8;
+
+/// Reads a scalar for a field of this kind; the caller adds place and path to a finding.
+pub(super) fn read(kind: &FieldKind, scalar: &Scalar) -> Result<Value, Finding> {
+    match kind {
+        FieldKind::String => Ok(Value::String(text(scalar)?)),
+        // The one such field is the value of an environment variable, plain text in files.
+        FieldKind::Bytes => Ok(Value::Bytes(Bytes::from(text(scalar)?))),
+        FieldKind::Bool => boolean(scalar).map(Value::Bool),
+        FieldKind::Int32 | FieldKind::Sint32 | FieldKind::Sfixed32 => {
+            integer(scalar, false, i32::MIN, i32::MAX).map(Value::I32)
+        }
+        FieldKind::Uint32 | FieldKind::Fixed32 => {
+            integer(scalar, false, u32::MIN, u32::MAX).map(Value::U32)
+        }
+        FieldKind::Int64 | FieldKind::Sint64 | FieldKind::Sfixed64 => {
+            integer(scalar, true, i64::MIN, i64::MAX).map(Value::I64)
+        }
+        FieldKind::Uint64 | FieldKind::Fixed64 => {
+            integer(scalar, true, u64::MIN, u64::MAX).map(Value::U64)
+        }
+        FieldKind::Float => float(scalar).map(Value::F32),
+        FieldKind::Double => float(scalar).map(Value::F64),
+        FieldKind::Enum(descriptor) => enumeration(descriptor, scalar).map(Value::EnumNumber),
+        FieldKind::Message(_) => Err(mismatch(kind, scalar)),
+    }
+}
+
+/// Names what a field of this kind takes.
+pub(super) fn noun(kind: &FieldKind) -> &'static str {
+    match kind {
+        FieldKind::String | FieldKind::Bytes => "text",
+        FieldKind::Bool => "true or false",
+        FieldKind::Float | FieldKind::Double => "a number",
+        FieldKind::Enum(_) => "a name or its number",
+        FieldKind::Message(_) => "a mapping",
+        _ => "a whole number",
+    }
+}
+
+/// Repeats a value in a message: quoted if it was quoted, cut if it is long.
+pub(super) fn quote(scalar: &Scalar) -> String {
+    let mut shown: String = scalar.text.chars().take(SHOWN).collect();
+    if shown.len() < scalar.text.len() {
+        shown.push_str("...");
+    }
+    match scalar.style {
+        Style::Plain => format!("`{shown}`"),
+        Style::Text => format!("{shown:?}"),
+    }
+}
+
+fn mismatch(kind: &FieldKind, scalar: &Scalar) -> Finding {
+    let finding = Finding::new(format!("expected {}, found {}", noun(kind), quote(scalar)));
+    if scalar.style == Style::Plain && scalar.text.contains("//") {
+        return finding.hint("comments begin with `#`");
+    }
+    finding
+}
+
+fn text(scalar: &Scalar) -> Result<String, Finding> {
+    if scalar.text.contains('\0') {
+        return Err(Finding::new("holds a NUL character, which no program can be given"));
+    }
+    Ok(scalar.text.clone())
+}
+
+fn boolean(scalar: &Scalar) -> Result<bool, Finding> {
+    match (scalar.style, scalar.text.as_str()) {
+        (Style::Plain, "true") => Ok(true),
+        (Style::Plain, "false") => Ok(false),
+        _ => {
+            let finding = mismatch(&FieldKind::Bool, scalar);
+            Err(match scalar.text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "y" | "1" => finding.hint("write `true`"),
+                "false" | "no" | "off" | "n" | "0" => finding.hint("write `false`"),
+                _ => finding,
+            })
+        }
+    }
+}
+
+/// Reads a whole number: decimal, `0x` or `0o`; in quotes only where `quoted` says so, because
+/// JSON cannot carry all 64 bits otherwise.
+fn integer<T: TryFrom<i128> + std::fmt::Display>(
+    scalar: &Scalar,
+    quoted: bool,
+    least: T,
+    most: T,
+) -> Result<T, Finding> {
+    let mismatch = || mismatch(&FieldKind::Int32, scalar);
+    let text = scalar.text.as_str();
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (radix, digits) = match (digits.get(..2), digits.get(2..)) {
+        (Some("0x"), Some(rest)) => (16, rest),
+        (Some("0o"), Some(rest)) => (8, rest),
+        _ => (10, digits),
+    };
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+        return Err(mismatch());
+    }
+    if scalar.style == Style::Text && !quoted {
+        return Err(mismatch().hint("write it without quotes"));
+    }
+    if radix == 10 && digits.len() > 1 && digits.starts_with('0') {
+        let plain = digits.trim_start_matches('0');
+        let octal = !plain.is_empty() && plain.chars().all(|digit| digit.is_digit(8));
+        return Err(mismatch().hint(match octal {
+            true => format!("write `{plain}`, or `0o{plain}` if it is octal"),
+            false => "drop the zero in front".to_owned(),
+        }));
+    }
+    // More digits than fit are out of range like any other number that is too large.
+    let number = i128::from_str_radix(digits, radix).unwrap_or(i128::MAX);
+    T::try_from(if negative { -number } else { number })
+        .map_err(|_| Finding::new(format!("{} is out of range: {least} to {most}", quote(scalar))))
+}
+
+fn float<T: std::str::FromStr>(scalar: &Scalar) -> Result<T, Finding> {
+    let number = scalar.text.parse().ok().filter(|_| scalar.style == Style::Plain);
+    number.ok_or_else(|| mismatch(&FieldKind::Double, scalar))
+}
+
+fn enumeration(descriptor: &EnumDescriptor, scalar: &Scalar) -> Result<i32, Finding> {
+    if let Some(value) = descriptor.get_value_by_name(&scalar.text) {
+        return Ok(value.number());
+    }
+    let number = scalar.text.parse().ok().filter(|_| scalar.style == Style::Plain);
+    if let Some(value) = number.and_then(|number| descriptor.get_value(number)) {
+        return Ok(value.number());
+    }
+    let values: Vec<_> = descriptor.values().collect();
+    let mut listed = values
+        .iter()
+        .take(LISTED)
+        .map(|value| format!("{} ({})", value.name(), value.number()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if values.len() > LISTED {
+        listed.push_str(", ...");
+    }
+    let finding = Finding::new(format!("{} is none of {listed}", quote(scalar)));
+    let names = || values.iter().map(EnumValueDescriptor::name);
+    let suffix = format!("_{}", scalar.text.to_ascii_uppercase());
+    let meant = similar(&scalar.text, names())
+        .or_else(|| names().find(|name| scalar.text.len() > 2 && name.ends_with(&suffix)));
+    Err(match meant {
+        Some(meant) => finding.hint(format!("did you mean `{meant}`?")),
+        None => finding,
+    })
+}
