@@ -1,2 +1,66 @@
-//! stub
-fn main() {}
+//! `crilet`: pods on one machine, without Kubernetes.
+
+mod args;
+mod connect;
+mod errors;
+mod output;
+mod pods;
+mod progress;
+mod ps;
+mod rm;
+mod run;
+mod stop;
+mod values;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Verb},
+    errors::CliError,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return errors::usage(&error),
+    };
+    start_tracing(cli.global.verbose);
+    // One thread: a command makes a handful of calls, and starting threads costs more than they do.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => return errors::report(&CliError::Start { cause }),
+    };
+    let result = runtime.block_on(Box::pin(dispatch(cli)));
+    // What is still under way in the background, such as a signal handler, must not hold us up.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(error) => errors::report(&error),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
+    let global = &cli.global;
+    match cli.verb {
+        Verb::Run(args) => run::run(global, args).await,
+        Verb::Ps(args) => ps::run(global, args).await,
+        Verb::Stop(args) => stop::run(global, args).await,
+        Verb::Rm(args) => rm::run(global, args).await,
+        Verb::Version(args) => version::run(global, args).await,
+    }
+}
+
+/// Words for people who look for a fault go to stderr; `CRILET_LOG` chooses more finely.
+fn start_tracing(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "crilet=debug,warn",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CRILET_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,6 +1,6 @@
-use std::path::Path;
+use std::{io, path::Path};
 
-use crilet_cri::v1;
+use crilet_cri::{config, v1};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
@@ -63,19 +63,17 @@ impl PodSpec {
     /// Fills in what a kubelet would: a hostname for a pod with a network of its own (the pod's
     /// name, cut to what a hostname may be), a uid where none is given, and the configuration's
     /// hash as an annotation.
-    #[must_use]
-    pub fn complete(mut self, uid: impl FnOnce() -> String) -> Self {
+    ///
+    /// # Errors
+    /// When the kernel has no randomness for a uid.
+    pub fn complete(mut self) -> io::Result<Self> {
         let hash = self.hash();
         if self.sandbox.hostname.is_empty() && !self.uses_host_network() {
             self.sandbox.hostname = hostname(self.name());
         }
-        if let Some(metadata) = &mut self.sandbox.metadata
-            && metadata.uid.is_empty()
-        {
-            metadata.uid = uid();
-        }
+        config::fill_uid(&mut self.sandbox)?;
         self.sandbox.annotations.insert(CONFIG_HASH.to_owned(), hash);
-        self
+        Ok(self)
     }
 
     /// Mounts a file as `/etc/hosts` into every container that does not bring one.
@@ -113,9 +111,9 @@ mod tests {
     #[test]
     fn a_pod_gets_its_name_as_hostname_cut_to_length() {
         let name = format!("{}-tail", "a".repeat(62));
-        let complete = spec(&name).complete(|| "uid".into());
+        let complete = spec(&name).complete().unwrap();
         assert_eq!(complete.sandbox.hostname, "a".repeat(62));
-        assert_eq!(complete.sandbox.metadata.unwrap().uid, "uid");
+        assert!(!complete.sandbox.metadata.unwrap().uid.is_empty());
     }
 
     #[test]
@@ -130,7 +128,7 @@ mod tests {
         other.containers = vec![container("y"), container("x")];
         assert_eq!(one.hash(), other.hash());
         let hash = one.hash();
-        assert_eq!(one.complete(|| "1".into()).sandbox.annotations[CONFIG_HASH], hash);
+        assert_eq!(one.complete().unwrap().sandbox.annotations[CONFIG_HASH], hash);
         other.containers.pop();
         assert_ne!(hash, other.hash());
     }

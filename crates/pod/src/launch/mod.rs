@@ -125,8 +125,8 @@ pub async fn launch(
     let pod = spec.full_name();
     let mut launch =
         Launch { client, options, cancel, undo: Undo::new(&pod), former_removed: false };
-    let result = launch.run(spec, observer).await;
-    match result {
+    // Boxed, because it holds whole configurations while it waits.
+    match Box::pin(launch.run(spec, observer)).await {
         Ok(launched) => Ok(launched),
         Err(failures) => {
             let former_removed = launch.former_removed;
@@ -161,7 +161,7 @@ impl Launch<'_> {
         let (pull, credentials) = (options.pull, &options.credentials);
         images::ensure(self.client, &spec, pull, credentials, observer, self.cancel).await?;
         self.remove_former(&former).await?;
-        let mut spec = spec.complete(random_uid);
+        let mut spec = spec.complete().at(Step::Inspect).map_err(one)?;
         let sandbox_id = self.create_sandbox(&spec).await.map_err(one)?;
         self.add_hosts(&mut spec, &sandbox_id).await.map_err(one)?;
         self.start_containers(&spec, &sandbox_id).await?;
@@ -300,17 +300,3 @@ fn write_hosts(file: &std::path::Path, text: &str) -> io::Result<()> {
     std::fs::write(file, text)?;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644))
 }
-
-/// A random UUID, from the kernel.
-fn random_uid() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/uuid")
-        .map(|uuid| uuid.trim().to_owned())
-        // Without /proc the time is unique enough for one machine's pods.
-        .unwrap_or_else(|_| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            format!("{:032x}", now.unwrap_or_default().as_nanos())
-        })
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,61 @@
+//! From flags, environment and files to a connected client. The only place that reads the
+//! environment.
+
+use std::{env, path::PathBuf};
+
+use crilet_cri::{
+    Client, Deadlines, Endpoint,
+    discovery::{self, Found, Search},
+};
+use crilet_pod::{StateDir, images::Environment};
+
+use crate::{args::Global, errors::CliError};
+
+const CRICTL_CONFIG: &str = "/etc/crictl.yaml";
+
+/// Connects to the runtime that is to be used.
+pub(crate) async fn client(global: &Global) -> Result<Client, CliError> {
+    Ok(found(global).await?.client)
+}
+
+/// Connects to the runtime that is to be used, and says why it is this one.
+pub(crate) async fn found(global: &Global) -> Result<Found, CliError> {
+    let config = env::var_os("CRI_CONFIG_FILE").filter(|path| !path.is_empty());
+    let search = Search {
+        given: global.runtime_endpoint.clone(),
+        given_images: global.image_endpoint.clone(),
+        crictl_config: config.map_or_else(|| PathBuf::from(CRICTL_CONFIG), PathBuf::from),
+        system: discovery::system_runtimes(),
+        embedded: Endpoint::new(state_root().join("runtime/containerd.sock")),
+    };
+    let mut found = discovery::discover(&search).await?;
+    if let Some(limit) = global.timeout {
+        let deadlines = Deadlines { query: limit, change: limit, pull: limit };
+        found.client = found.client.with_deadlines(deadlines);
+    }
+    Ok(found)
+}
+
+/// What may be lost at a reboot: `CRILET_STATE`, by default `/run/crilet`.
+pub(crate) fn state_root() -> PathBuf {
+    variable("CRILET_STATE").unwrap_or_else(|| PathBuf::from("/run/crilet"))
+}
+
+/// Where pods' own files are.
+pub(crate) fn pod_state() -> StateDir {
+    StateDir::new(state_root().join("pods"))
+}
+
+/// Where credentials files are.
+pub(crate) fn credentials_environment() -> Environment {
+    Environment {
+        registry_auth_file: variable("REGISTRY_AUTH_FILE"),
+        docker_config: variable("DOCKER_CONFIG"),
+        runtime_dir: variable("XDG_RUNTIME_DIR"),
+        home: variable("HOME"),
+    }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

@@ -1,0 +1,179 @@
+//! What can go wrong, how it is told, and with which status the command ends.
+//!
+//! `docs/errors.md` explains the statuses to users; keep both alike.
+
+use std::{io, process::ExitCode};
+
+use crilet_core::ErrorChain;
+use crilet_cri::{CriError, config::Findings, discovery::DiscoveryError};
+use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
+
+use crate::output;
+
+/// The command did not do what it was asked, at run time.
+const FAILED: u8 = 1;
+/// The input files are wrong; nothing was touched.
+const BAD_INPUT: u8 = 2;
+/// No runtime can be reached.
+const NO_RUNTIME: u8 = 3;
+/// No such pod, or more than one.
+const NO_POD: u8 = 4;
+/// An image cannot be had.
+const NO_IMAGE: u8 = 5;
+/// A pod of that name is there and is not what was asked for.
+const EXISTS: u8 = 6;
+/// Something failed and could not be undone completely.
+const LEFT_BEHIND: u8 = 7;
+/// The command line is wrong (sysexits.h, `EX_USAGE`).
+const USAGE: u8 = 64;
+/// Interrupted by Ctrl-C; everything was undone (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The process itself could not get going.
+    #[error("start crilet")]
+    Start {
+        #[source]
+        cause: io::Error,
+    },
+    /// Standard output cannot be written to.
+    #[error("write to standard output")]
+    Output(#[source] io::Error),
+    /// Input files that cannot be used.
+    #[error("{0}")]
+    Findings(#[from] Findings),
+    /// No runtime.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// The runtime refused.
+    #[error(transparent)]
+    Runtime(#[from] CriError),
+    /// Credentials that cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// No such pod.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// A pod could not be brought up.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A pod is there already and is not what was asked for.
+    #[error("pod `{pod}` {state}")]
+    Exists { pod: String, state: &'static str },
+    /// Some of the pods could not be handled; each failure has been told.
+    #[error("{failed} of {total} pods could not be {done}")]
+    Some { failed: usize, total: usize, done: &'static str },
+}
+
+impl CliError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Start { .. } | Self::Output(_) | Self::Some { .. } => FAILED,
+            Self::Findings(_)
+            | Self::Discovery(DiscoveryError::Config { .. })
+            | Self::Credentials(_) => BAD_INPUT,
+            Self::Discovery(_) => NO_RUNTIME,
+            Self::Runtime(error) if error.is_unreachable() => NO_RUNTIME,
+            Self::Runtime(_) => FAILED,
+            Self::Find(_) => NO_POD,
+            Self::Launch(error) => launch_code(error),
+            Self::Exists { .. } => EXISTS,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Discovery(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
+            Self::Find(FindError::NotFound { suggestion: None, .. }) => {
+                Some("`crilet ps --all` lists every pod".to_owned())
+            }
+            Self::Find(FindError::Ambiguous { .. }) => {
+                Some("write NAMESPACE/NAME, or more of the id".to_owned())
+            }
+            Self::Exists { .. } => {
+                Some("--replace takes it down and brings up the new one".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn launch_code(error: &LaunchError) -> u8 {
+    let image = |failure: &Failure| {
+        matches!(failure.step, Step::FindImage { .. } | Step::PullImage { .. })
+            && !matches!(&failure.cause, Cause::Runtime(error) if error.is_unreachable())
+    };
+    if !error.left.is_empty() {
+        LEFT_BEHIND
+    } else if error.is_interrupted() {
+        INTERRUPTED
+    } else if error.failures.iter().any(image) {
+        NO_IMAGE
+    } else {
+        FAILED
+    }
+}
+
+/// Tells an error and its hint, and gives the status to end with.
+pub(crate) fn report(error: &CliError) -> ExitCode {
+    match error {
+        CliError::Launch(launch) => report_launch(launch),
+        CliError::Findings(findings) => report_findings(findings),
+        _ => output::say(&format!("error: {}", ErrorChain(error))),
+    }
+    if let Some(hint) = error.hint() {
+        output::say(&format!("hint: {hint}"));
+    }
+    ExitCode::from(error.code())
+}
+
+fn report_launch(error: &LaunchError) {
+    if error.is_interrupted() {
+        output::say(&format!("interrupted while bringing up pod `{}`", error.pod));
+    } else {
+        for failure in &error.failures {
+            report_failure(failure);
+        }
+    }
+    for failure in &error.left {
+        report_failure(failure);
+    }
+    let former = if error.former_removed { "; the former pod is gone" } else { "" };
+    if error.left.is_empty() {
+        output::say(&format!("nothing of pod `{}` was left behind{former}", error.pod));
+    } else {
+        output::say(&format!(
+            "pod `{pod}` could not be undone completely{former}; try `crilet rm {pod}`",
+            pod = error.pod
+        ));
+    }
+}
+
+/// Findings stand for themselves, at their places.
+fn report_findings(findings: &Findings) {
+    for finding in &findings.0 {
+        output::say(&finding.to_string());
+    }
+    let count = findings.0.len();
+    let plural = if count == 1 { "" } else { "s" };
+    output::say(&format!("error: {count} finding{plural} in the input; nothing was touched"));
+}
+
+/// Tells one failed step with its hint.
+pub(crate) fn report_failure(failure: &Failure) {
+    output::say(&format!("error: failed to {}", ErrorChain(failure)));
+    if let Some(hint) = failure.hint() {
+        output::say(&format!("hint: {hint}"));
+    }
+}
+
+/// Tells what clap found wrong, or the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody listening is no reason to fail.
+    drop(error.print());
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,80 @@
+//! The one place that writes to stdout and stderr.
+//!
+//! Data goes to stdout, words go to stderr. A reader that has gone away (`crilet ps | head -1`)
+//! ends the command quietly.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Writes data to stdout.
+pub(crate) fn data(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a line to stdout.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    data(&format!("{text}\n"))
+}
+
+/// Writes a value as indented JSON to stdout.
+pub(crate) fn json(value: &impl serde::Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+    text.push('\n');
+    data(&text)
+}
+
+/// Says something to a person. Nobody listening is no error.
+pub(crate) fn say(text: &str) {
+    let mut stderr = io::stderr().lock();
+    drop(writeln!(stderr, "{text}"));
+}
+
+/// Rewrites the current line of a terminal on stderr; an empty text clears it.
+pub(crate) fn progress(text: &str) {
+    let mut stderr = io::stderr().lock();
+    drop(write!(stderr, "\r\x1b[2K{text}").and_then(|()| stderr.flush()));
+}
+
+/// Says a last word and ends the process, when there is nothing left to wait for.
+#[expect(clippy::exit, reason = "a second Ctrl-C wants out, whatever is still under way")]
+pub(crate) fn leave(text: &str, status: i32) -> ! {
+    say(text);
+    std::process::exit(status)
+}
+
+/// Whether a person watches stderr.
+pub(crate) fn is_interactive() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A table with a header; columns are as wide as they need to be and the last one is not padded.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
+    let width = |column: usize| {
+        all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..header.len()).map(|column| width(column).unwrap_or(0)).collect();
+    all.iter().map(|row| table_row(row, &widths)).collect()
+}
+
+fn table_row(row: &[String], widths: &[usize]) -> String {
+    let cells: Vec<_> =
+        row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    format!("{}\n", cells.join("  ").trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_do_not_trail() {
+        let rows = vec![vec!["a".into(), "long name".into(), String::new()]];
+        assert_eq!(table(&["ID", "NAME", "X"], &rows), "ID  NAME       X\na   long name\n");
+    }
+}

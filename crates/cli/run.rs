@@ -1,0 +1,178 @@
+//! `crilet run`.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Args;
+use crilet_cri::inventory::Pod;
+use crilet_pod::{
+    Existing, LaunchOptions, Launched, PodSpec,
+    images::{Credentials, PullPolicy, basic},
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{args::Global, connect, errors::CliError, output, progress::Progress, values};
+
+/// Options of `crilet run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// One pod config and any number of container configs in any order, or a directory of them;
+    /// `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// When to pull images
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pull: Pull,
+    /// Credentials for the registry; better in docker's config.json, where other users cannot see
+    /// them
+    #[arg(long, value_name = "USER[:PASSWORD]", env = "CRICTL_CREDS", hide_env_values = true)]
+    creds: Option<String>,
+    /// The same in base64
+    #[arg(
+        long,
+        value_name = "BASE64",
+        env = "CRICTL_AUTH",
+        hide_env_values = true,
+        conflicts_with = "creds"
+    )]
+    auth: Option<String>,
+    /// Take down a pod of the same name first
+    #[arg(long)]
+    replace: bool,
+    /// How long a replaced pod's containers may take to end before they are killed
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
+    grace: Duration,
+    /// The runtime handler, where the runtime has several
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    handler: String,
+    /// How to print the pod
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// When to pull images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Pull {
+    /// What the machine does not have
+    #[default]
+    Missing,
+    /// Every image, because tags move
+    Always,
+    /// None; what is missing is an error
+    Never,
+}
+
+/// Forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Reads the files, brings the pod up and prints it.
+pub(crate) async fn run(global: &Global, args: RunArgs) -> Result<ExitCode, CliError> {
+    let files = crilet_cri::config::read(&args.files)?;
+    let spec = PodSpec {
+        sandbox: files.pod.config,
+        containers: files.containers.into_iter().map(|container| container.config).collect(),
+    };
+    let options = options(&args)?;
+    let client = connect::client(global).await?;
+    let cancel = CancellationToken::new();
+    let watch = watch_interrupts(cancel.clone());
+    let progress = Progress::start(client.endpoint());
+    let launched = crilet_pod::launch(&client, spec, &options, &progress, &cancel).await;
+    progress.finish().await;
+    watch.abort();
+    print(launched?, args.output)
+}
+
+fn options(args: &RunArgs) -> Result<LaunchOptions, CliError> {
+    let credentials = match (&args.creds, &args.auth) {
+        (Some(creds), _) => Credentials::Given(basic(creds)),
+        (None, Some(auth)) => Credentials::Given(Credentials::from_base64(auth, "--auth")?),
+        (None, None) => Credentials::Files(connect::credentials_environment()),
+    };
+    Ok(LaunchOptions {
+        pull: match args.pull {
+            Pull::Missing => PullPolicy::Missing,
+            Pull::Always => PullPolicy::Always,
+            Pull::Never => PullPolicy::Never,
+        },
+        credentials,
+        replace: args.replace,
+        grace: args.grace,
+        handler: args.handler.clone(),
+        state: connect::pod_state(),
+    })
+}
+
+/// The first Ctrl-C or SIGTERM undoes what was done; the second one leaves at once.
+fn watch_interrupts(cancel: CancellationToken) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        interrupted().await;
+        cancel.cancel();
+        output::say("\ninterrupted: undoing what was done; again to leave at once");
+        interrupted().await;
+        output::leave("left: see `crilet ps --all` for what remains", 130);
+    })
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without a handler the signal ends the process, which is what it did before.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn print(launched: Launched, format: Format) -> Result<ExitCode, CliError> {
+    let (pod, created) = match launched {
+        Launched::Created(pod) => (pod, true),
+        Launched::Existing(pod, Existing::Running) => (pod, false),
+        Launched::Existing(pod, existing) => return Err(exists(&pod, existing)),
+    };
+    let written = match format {
+        Format::Json => output::json(&json!({ "created": created, "pod": pod })),
+        Format::Text => output::data(&text(&pod, created)),
+    };
+    written.map_err(CliError::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exists(pod: &Pod, existing: Existing) -> CliError {
+    let state = match existing {
+        Existing::Running => "already runs",
+        Existing::RunningOther => "already runs, made from another configuration",
+        Existing::Incomplete => "is already there, but not all of it runs",
+    };
+    CliError::Exists { pod: pod.full_name(), state }
+}
+
+fn text(pod: &Pod, created: bool) -> String {
+    let details = pod.details.clone().unwrap_or_default();
+    let mut lines = vec![format!(
+        "pod        {} {}",
+        pod.full_name(),
+        if created { "is up" } else { "already runs" }
+    )];
+    if details.host_network {
+        lines.push("ip         the host's".to_owned());
+    }
+    lines.extend(details.ips.iter().map(|ip| format!("ip         {ip}")));
+    lines.extend(details.ports.iter().map(|port| format!("port       {port}")));
+    lines.extend(pod.containers.iter().map(|container| {
+        let id: String = container.id.chars().take(13).collect();
+        format!("container  {} {} {id}", container.name, container.state)
+    }));
+    lines.into_iter().map(|line| line + "\n").collect()
+}

@@ -1,0 +1,22 @@
+//! `crilet stop`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::{args::Global, connect, errors::CliError, pods::Targets};
+
+/// Options of `crilet stop`.
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Stops pods and prints the name of each.
+pub(crate) async fn run(global: &Global, args: StopArgs) -> Result<ExitCode, CliError> {
+    let client = connect::client(global).await?;
+    let grace = args.targets.grace;
+    let act = |client, pod| async move { crilet_pod::stop(client, &pod, grace).await };
+    args.targets.for_each(&client, "stopped", act).await
+}

@@ -1,0 +1,54 @@
+//! Values on the command line.
+
+use std::time::Duration;
+
+/// Reads `90`, `90s`, `1.5m`, `2h`, `250ms`: a number with a unit, seconds without one.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a time such as 500ms, 30s, 5m or 1h".to_owned()),
+    };
+    let number: f64 = number.parse().map_err(|_| "expected a time such as 30s or 5m".to_owned())?;
+    Duration::try_from_secs_f64(number * scale).map_err(|_| "the time is too long".to_owned())
+}
+
+/// An age in its one or two largest units: `45s`, `12m`, `3h20m`, `9d`.
+pub(crate) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m"),
+        (0, 1..10, _) => format!("{hours}h{}m", minutes % 60),
+        (0, _, _) => format!("{hours}h"),
+        _ => format!("{days}d"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for wrong in ["", "s", "-1s", "1d", "1 s", "1e9h9", "99999999999999999999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let shown = |seconds| age(Duration::from_secs(seconds));
+        assert_eq!([0, 59, 60, 3599].map(shown), ["0s", "59s", "1m", "59m"]);
+        assert_eq!([3600, 12_000, 36_000, 90_000].map(shown), ["1h0m", "3h20m", "10h", "1d"]);
+    }
+}

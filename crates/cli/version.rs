@@ -1,0 +1,50 @@
+//! `crilet version`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{args::Global, connect, errors::CliError, output};
+
+/// Options of `crilet version`.
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Asks the runtime for its version and prints it beside crilet's.
+pub(crate) async fn run(global: &Global, args: VersionArgs) -> Result<ExitCode, CliError> {
+    let found = connect::found(global).await?;
+    let version = found.client.version().await?;
+    let crilet = env!("CARGO_PKG_VERSION");
+    let endpoint = found.client.endpoint().to_string();
+    let api = found.client.api_version().package();
+    let written = match args.output {
+        Format::Json => output::json(&json!({
+            "crilet": crilet,
+            "runtime": { "name": version.runtime_name, "version": version.runtime_version },
+            "api": api,
+            "endpoint": endpoint,
+            "source": found.source.to_string(),
+        })),
+        Format::Text => output::data(&format!(
+            "crilet    {crilet}\nruntime   {} {}\nAPI       {api}\nendpoint  {endpoint} ({})\n",
+            version.runtime_name, version.runtime_version, found.source,
+        )),
+    };
+    written.map_err(CliError::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
