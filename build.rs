@@ -18,7 +18,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed={}", proto_dir.join("cri.proto").display());
 
-    let descriptors = protox::compile(["cri.proto"], [&proto_dir])?;
+    // Without comments and places: they are half of the embedded set, and rustdoc would read them.
+    let descriptors = protox::Compiler::new([&proto_dir])?
+        .include_source_info(false)
+        .include_imports(true)
+        .open_files(["cri.proto"])?
+        .file_descriptor_set();
     fs::write(out_dir.join("cri.descriptors"), descriptors.encode_to_vec())?;
     let mut config = tonic_prost_build::Config::new();
     config.skip_debug(HAND_WRITTEN_DEBUG).enable_type_names().btree_map(["."]);
