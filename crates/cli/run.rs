@@ -153,7 +153,8 @@ fn exists(pod: &Pod, existing: Existing) -> CliError {
     let state = match existing {
         Existing::Running => "already runs",
         Existing::RunningOther => "already runs, made from another configuration",
-        Existing::Incomplete => "is already there, but not all of it runs",
+        Existing::Stopped => "is there, but stopped",
+        Existing::Incomplete => "is up, but not all of its containers run",
     };
     CliError::Exists { pod: pod.full_name(), state }
 }

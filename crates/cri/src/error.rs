@@ -65,9 +65,15 @@ pub struct Object {
     pub id: String,
 }
 
+/// Length of a runtime's ids, which nobody reads to their end.
+const FULL_ID: usize = 64;
+
 impl fmt::Display for Object {
+    /// A full id is cut to the 13 characters that lists show of it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} `{}`", self.kind, self.id)
+        let is_id = self.id.len() == FULL_ID && self.id.bytes().all(|b| b.is_ascii_hexdigit());
+        let shown = if is_id { self.id.get(..13) } else { None };
+        write!(formatter, "{} `{}`", self.kind, shown.unwrap_or(&self.id))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{fmt, io, path::PathBuf};
 
-use crilet_cri::CriError;
+use crilet_cri::{CriError, inventory::PortMapping};
 
 use crate::images::CredentialsError;
 
@@ -11,6 +11,7 @@ pub enum Step {
     Inspect,
     FindImage { image: String },
     PullImage { image: String },
+    PublishPort { port: PortMapping },
     RemoveFormer { pod: String },
     CreateSandbox { pod: String },
     WriteHosts { path: PathBuf },
@@ -29,6 +30,7 @@ impl fmt::Display for Step {
             Self::Inspect => write!(formatter, "see what runs"),
             Self::FindImage { image } => write!(formatter, "look for image `{image}`"),
             Self::PullImage { image } => write!(formatter, "pull image `{image}`"),
+            Self::PublishPort { port } => write!(formatter, "publish port {port}"),
             Self::RemoveFormer { pod } => write!(formatter, "remove the former pod `{pod}`"),
             Self::CreateSandbox { pod } => write!(formatter, "create the sandbox of `{pod}`"),
             Self::WriteHosts { path } => write!(formatter, "write `{}`", path.display()),
@@ -72,6 +74,14 @@ pub enum Cause {
     /// The pull policy forbids to fetch what is missing.
     #[error("it is not on this machine, and the pull policy is `never`")]
     NotPresent,
+    /// Another pod has the port; a runtime would let both have it and one of them answer.
+    #[error("pod `{pod}` has {port} already")]
+    PortTaken {
+        /// Who has it.
+        pod: String,
+        /// The mapping that it has.
+        port: PortMapping,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -86,6 +96,7 @@ impl Failure {
             Cause::NotPresent => {
                 Some("--pull missing fetches it, `crilet image load` brings it from a file".into())
             }
+            Cause::PortTaken { .. } => Some("give one of them another host_port or host_ip".into()),
             Cause::Io(_) | Cause::Interrupted => None,
         }
     }

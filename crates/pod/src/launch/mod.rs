@@ -1,13 +1,14 @@
 //! Bringing a pod up.
 //!
 //! ```text
-//! images ──> former pod removed ──> sandbox ──> hosts file ──> containers created and started
-//!   │           (only --replace)       │            │             │   side by side
-//!   └── nothing to undo                └────────────┴─────────────┴── undone in reverse
+//! ports, images ──> former pod removed ──> sandbox ──> hosts file ──> containers created and started
+//!   │                (only --replace)        │            │             │   side by side
+//!   └── nothing to undo                      └────────────┴─────────────┴── undone in reverse
 //! ```
 //!
 //! Images come first, so that whatever cannot be pulled has cost nothing, not even the former pod.
 
+mod ports;
 mod undo;
 
 use std::{future::Future, io, time::Duration};
@@ -83,7 +84,9 @@ pub enum Existing {
     Running,
     /// It runs, but was made from another configuration, or by another program.
     RunningOther,
-    /// Its sandbox is stopped, or containers are missing or have ended.
+    /// Its sandbox is stopped.
+    Stopped,
+    /// Its sandbox is up, but containers are missing or have ended.
     Incomplete,
 }
 
@@ -159,6 +162,7 @@ impl Launch<'_> {
         }
         let options = self.options;
         let (pull, credentials) = (options.pull, &options.credentials);
+        ports::check(self.client, &spec, &former).await?;
         images::ensure(self.client, &spec, pull, credentials, observer, self.cancel).await?;
         self.remove_former(&former).await?;
         let mut spec = spec.complete().at(Step::Inspect).map_err(one)?;
@@ -282,7 +286,9 @@ fn compare(pod: &Pod, spec: &PodSpec) -> Existing {
         })
     };
     let wanted = spec.containers.iter().filter_map(|container| container.metadata.as_ref());
-    if pod.state != PodState::Ready || !wanted.map(|m| &m.name).all(|name| running(name)) {
+    if pod.state != PodState::Ready {
+        Existing::Stopped
+    } else if !wanted.map(|metadata| &metadata.name).all(|name| running(name)) {
         Existing::Incomplete
     } else if pod.annotations.get(CONFIG_HASH) == Some(&spec.hash()) {
         Existing::Running
