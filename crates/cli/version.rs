@@ -28,7 +28,7 @@ pub(crate) enum Format {
 /// Asks the runtime for its version and prints it beside crilet's.
 pub(crate) async fn run(global: &Global, args: VersionArgs) -> Result<ExitCode, CliError> {
     let found = connect::found(global).await?;
-    let version = found.client.version().await?;
+    let version = found.version().await?;
     let crilet = env!("CARGO_PKG_VERSION");
     let endpoint = found.client.endpoint().to_string();
     let api = found.client.api_version().package();

@@ -12,7 +12,7 @@ use std::{
 
 use crilet_core::{ErrorChain, yaml};
 
-use crate::{Client, CriError, Endpoint, InvalidEndpoint};
+use crate::{Client, CriError, Endpoint, InvalidEndpoint, v1};
 
 /// Where runtimes of the system listen, in crictl's order.
 const SYSTEM: [(&str, &str); 3] = [
@@ -72,6 +72,21 @@ pub struct Found {
     pub client: Client,
     /// Why it is this one.
     pub source: Source,
+    /// What it answered when it was asked whether it is there; nothing for one that was named.
+    pub version: Option<v1::VersionResponse>,
+}
+
+impl Found {
+    /// The runtime's version, asked only if it has not been yet.
+    ///
+    /// # Errors
+    /// As [`Client::version`].
+    pub async fn version(&self) -> Result<v1::VersionResponse, CriError> {
+        match &self.version {
+            Some(version) => Ok(version.clone()),
+            None => self.client.version().await,
+        }
+    }
 }
 
 /// Why no runtime was found.
@@ -135,11 +150,11 @@ pub async fn discover(search: &Search) -> Result<Found, DiscoveryError> {
         }
         (None, None) => None,
     };
-    let (client, source) = match named {
+    let (client, source, version) = match named {
         Some((endpoint, source)) => {
             let client = Client::connect(&endpoint).await;
             let named = |cause| DiscoveryError::Named { source_name: source.clone(), cause };
-            (client.map_err(named)?, source)
+            (client.map_err(named)?, source, None)
         }
         None => first_that_answers(search).await?,
     };
@@ -148,17 +163,19 @@ pub async fn discover(search: &Search) -> Result<Found, DiscoveryError> {
         Some(endpoint) => client.with_image_endpoint(&endpoint).await.map_err(named)?,
         None => client,
     };
-    Ok(Found { client, source })
+    Ok(Found { client, source, version })
 }
 
-async fn first_that_answers(search: &Search) -> Result<(Client, Source), DiscoveryError> {
+async fn first_that_answers(
+    search: &Search,
+) -> Result<(Client, Source, Option<v1::VersionResponse>), DiscoveryError> {
     let system =
         search.system.iter().map(|(name, endpoint)| (endpoint.clone(), Source::System(name)));
     let mut tried = Vec::new();
     for (endpoint, source) in system.chain([(search.embedded.clone(), Source::Embedded)]) {
         // A containerd that came with Docker listens, but has its CRI switched off.
         match connect_and_ask(&endpoint).await {
-            Ok(client) => return Ok((client, source)),
+            Ok((client, version)) => return Ok((client, source, Some(version))),
             Err(CriError::Connect { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
                 tried.push((endpoint, "not there".to_owned()));
             }
@@ -169,10 +186,10 @@ async fn first_that_answers(search: &Search) -> Result<(Client, Source), Discove
     Err(DiscoveryError::None { tried })
 }
 
-async fn connect_and_ask(endpoint: &Endpoint) -> Result<Client, CriError> {
+async fn connect_and_ask(endpoint: &Endpoint) -> Result<(Client, v1::VersionResponse), CriError> {
     let client = Client::connect(endpoint).await?;
-    client.version().await?;
-    Ok(client)
+    let version = client.version().await?;
+    Ok((client, version))
 }
 
 /// What crictl's configuration says about sockets.
