@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.skip_debug(HAND_WRITTEN_DEBUG).enable_type_names().btree_map(["."]);
     tonic_prost_build::configure()
         .build_client(false)
-        .build_server(env::var_os("CARGO_FEATURE_FAKE").is_some())
+        .build_server(false)
         .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -7,12 +7,15 @@
 //! - [`inventory`] tells what the runtime has; nothing else in crilet asks it that.
 //! - [`CriError`] says which method failed on which object and why, and often what to do about it.
 //! - [`v1`] holds the messages.
+//! - `fake` (feature of that name) is a runtime in memory, for tests without privileges.
 
 mod client;
 pub mod config;
 pub mod discovery;
 mod endpoint;
 mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod generated;
 pub mod inventory;
 mod transport;

@@ -175,7 +175,7 @@ fn connector(path: PathBuf, first: UnixStream) -> Connector {
 /// Carries messages as they are on the wire, so that the machinery of a call is compiled once and
 /// not once per message type.
 #[derive(Debug, Clone, Copy, Default)]
-struct BytesCodec;
+pub(crate) struct BytesCodec;
 
 impl Codec for BytesCodec {
     type Encode = Bytes;

@@ -35,6 +35,8 @@ pub use finding::{Finding, Findings, Severity};
 pub use pod_files::{Located, PodFiles};
 pub use uid::fill_uid;
 
+#[cfg(feature = "fake")]
+pub(crate) use self::schema::descriptor_pool;
 use self::{finding::Report, schema::Kind, source::Source};
 use crate::v1;
 

@@ -9,6 +9,12 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
         .expect("the build script wrote this descriptor set")
 });
 
+/// All messages and services of the CRI.
+#[cfg(feature = "fake")]
+pub(crate) fn descriptor_pool() -> &'static DescriptorPool {
+    &POOL
+}
+
 /// What a configuration file describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
