@@ -245,12 +245,7 @@ impl Image {
         let layer = Layer::read(rootfs_tar)
             .map_err(|cause| ImageError::Rootfs { path: rootfs_tar.to_owned(), cause })?;
         let config = Blob::of(&config_file(config, &layer));
-        let manifest = Blob::of(&Manifest {
-            schema_version: 2,
-            media_type: MANIFEST_TYPE.to_owned(),
-            config: config.descriptor(CONFIG_TYPE),
-            layers: vec![layer.descriptor()],
-        });
+        let manifest = Blob::of(&Manifest::new(&config, vec![layer.descriptor()]));
         Ok(Self { manifest, config, layer })
     }
 
@@ -258,6 +253,11 @@ impl Image {
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.manifest.digest
+    }
+
+    /// Manifest, configuration, layer.
+    pub(crate) fn parts(&self) -> (&Blob, &Blob, &Layer) {
+        (&self.manifest, &self.config, &self.layer)
     }
 
     /// Writes the OCI archive of this image.
@@ -309,21 +309,34 @@ impl Image {
     }
 }
 
+impl Descriptor {
+    pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        let (media_type, annotations) = (media_type.to_owned(), BTreeMap::new());
+        Self { media_type, digest, size, platform: None, annotations }
+    }
+}
+
+impl Manifest {
+    pub(crate) fn new(config: &Blob, layers: Vec<Descriptor>) -> Self {
+        let config = config.descriptor(CONFIG_TYPE);
+        Self { schema_version: 2, media_type: MANIFEST_TYPE.to_owned(), config, layers }
+    }
+}
+
 impl Blob {
-    fn of(value: &impl Serialize) -> Self {
+    pub(crate) fn of(value: &impl Serialize) -> Self {
         // Serialising plain structs with string keys cannot fail.
         let bytes = serde_json::to_vec(value).unwrap_or_default();
         Self { digest: Digest::of(&bytes), bytes }
     }
 
+    /// Bytes.
+    pub(crate) fn size(&self) -> u64 {
+        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+    }
+
     fn descriptor(&self, media_type: &str) -> Descriptor {
-        Descriptor {
-            media_type: media_type.to_owned(),
-            digest: self.digest.clone(),
-            size: u64::try_from(self.bytes.len()).unwrap_or(u64::MAX),
-            platform: None,
-            annotations: BTreeMap::new(),
-        }
+        Descriptor::new(media_type, self.digest.clone(), self.size())
     }
 }
 
@@ -362,13 +375,7 @@ impl Layer {
     }
 
     fn descriptor(&self) -> Descriptor {
-        Descriptor {
-            media_type: self.media_type.to_owned(),
-            digest: self.digest.clone(),
-            size: self.size,
-            platform: None,
-            annotations: BTreeMap::new(),
-        }
+        Descriptor::new(self.media_type, self.digest.clone(), self.size)
     }
 }
 
@@ -419,7 +426,7 @@ fn check_tar(reader: &mut impl Read) -> io::Result<()> {
     Ok(())
 }
 
-fn blob_path(digest: &Digest) -> String {
+pub(crate) fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
