@@ -306,3 +306,6 @@ fn write_hosts(file: &std::path::Path, text: &str) -> io::Result<()> {
     std::fs::write(file, text)?;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644))
 }
+
+#[cfg(test)]
+mod tests;
