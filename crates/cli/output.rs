@@ -34,9 +34,13 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Rewrites the current line of a terminal on stderr; an empty text clears it.
+///
+/// What does not fit is cut: a line that wraps could not be rewritten.
 pub(crate) fn progress(text: &str) {
     let mut stderr = io::stderr().lock();
-    drop(write!(stderr, "\r\x1b[2K{text}").and_then(|()| stderr.flush()));
+    let width = terminal_size::terminal_size_of(&stderr).map_or(80, |(width, _)| width.0);
+    let fitting: String = text.chars().take(usize::from(width).saturating_sub(1)).collect();
+    drop(write!(stderr, "\r\x1b[2K{fitting}").and_then(|()| stderr.flush()));
 }
 
 /// Says a last word and ends the process, when there is nothing left to wait for.

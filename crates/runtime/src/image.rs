@@ -4,6 +4,7 @@ mod archive;
 mod error;
 mod load;
 mod store;
+mod transfers;
 
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use crate::oci::{Image, ImageConfig};
 
 pub use error::LoadError;
 pub use load::LoadedImage;
+pub use transfers::{Transfer, Transfers};
 
 /// Where [`load`] reads from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

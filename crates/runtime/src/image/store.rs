@@ -34,7 +34,7 @@ use crate::digest::Digest;
     clippy::allow_attributes_without_reason,
     reason = "generated code; the documentation is in proto/containerd/"
 )]
-mod api {
+pub(super) mod api {
     pub mod content {
         include!(concat!(env!("OUT_DIR"), "/containerd.services.content.v1.rs"));
     }
@@ -47,7 +47,7 @@ mod api {
 }
 
 /// containerd keeps the images of the CRI apart from those of other clients.
-const NAMESPACE: &str = "k8s.io";
+pub(super) const NAMESPACE: &str = "k8s.io";
 
 /// Bytes in one message; containerd takes up to 16 MiB.
 const CHUNK: usize = 1 << 20;
@@ -84,15 +84,21 @@ pub(super) enum WriteError {
     Containerd(LoadError),
 }
 
+/// Connects to containerd's own services, which are on the socket of its CRI.
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
+    let path = endpoint.path().to_owned();
+    let connector = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    tonic::transport::Endpoint::from_static("http://localhost")
+        .connect_with_connector(connector)
+        .await
+}
+
 impl Store {
     pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, LoadError> {
-        let path = endpoint.path().to_owned();
-        let connector = tower::service_fn(move |_: Uri| {
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.map(TokioIo::new) }
-        });
-        let channel = tonic::transport::Endpoint::from_static("http://localhost")
-            .connect_with_connector(connector)
+        let channel = connect(endpoint)
             .await
             .map_err(|error| refused("connect", &endpoint.to_string(), error.into()))?;
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
