@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use crilet_cri::Endpoint;
 
-use crate::{ps, rm, run, stop, values, version};
+use crate::{image, ps, rm, run, runtime, stop, values, version};
 
 /// Pods on one machine, without Kubernetes.
 ///
@@ -63,6 +63,10 @@ pub(crate) enum Verb {
     Stop(stop::StopArgs),
     /// Stop and remove pods
     Rm(rm::RmArgs),
+    /// Load, make and list images without a registry
+    Image(image::ImageArgs),
+    /// Manage crilet's own containerd
+    Runtime(runtime::RuntimeArgs),
     /// Show the versions of crilet and of the runtime
     Version(version::VersionArgs),
 }

@@ -36,6 +36,11 @@ pub(crate) async fn found(global: &Global) -> Result<Found, CliError> {
     Ok(found)
 }
 
+/// What lasts: `CRILET_ROOT`, by default `/var/lib/crilet`.
+pub(crate) fn data_root() -> PathBuf {
+    variable("CRILET_ROOT").unwrap_or_else(|| PathBuf::from("/var/lib/crilet"))
+}
+
 /// What may be lost at a reboot: `CRILET_STATE`, by default `/run/crilet`.
 pub(crate) fn state_root() -> PathBuf {
     variable("CRILET_STATE").unwrap_or_else(|| PathBuf::from("/run/crilet"))

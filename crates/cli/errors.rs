@@ -2,11 +2,12 @@
 //!
 //! `docs/errors.md` explains the statuses to users; keep both alike.
 
-use std::{io, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use crilet_core::ErrorChain;
 use crilet_cri::{CriError, config::Findings, discovery::DiscoveryError};
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
+use crilet_runtime::{RuntimeError, image::LoadError};
 
 use crate::output;
 
@@ -59,6 +60,19 @@ pub(crate) enum CliError {
     /// A pod could not be brought up.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// The embedded runtime could not be managed.
+    #[error(transparent)]
+    Embedded(#[from] RuntimeError),
+    /// An image could not be loaded or made.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The embedded runtime's log cannot be read.
+    #[error("read `{}`", path.display())]
+    Log {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
     /// A pod is there already and is not what was asked for.
     #[error("pod `{pod}` {state}")]
     Exists { pod: String, state: &'static str },
@@ -76,7 +90,9 @@ impl CliError {
             | Self::Credentials(_) => BAD_INPUT,
             Self::Discovery(_) => NO_RUNTIME,
             Self::Runtime(error) if error.is_unreachable() => NO_RUNTIME,
-            Self::Runtime(_) => FAILED,
+            Self::Embedded(RuntimeError::Leftovers { .. }) => LEFT_BEHIND,
+            Self::Load(LoadError::Cri(error)) if error.is_unreachable() => NO_RUNTIME,
+            Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
             Self::Find(_) => NO_POD,
             Self::Launch(error) => launch_code(error),
             Self::Exists { .. } => EXISTS,
@@ -88,6 +104,11 @@ impl CliError {
             Self::Discovery(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
+            Self::Embedded(error) => error.hint(),
+            Self::Load(error) => error.hint(),
+            Self::Log { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
+                Some("`crilet runtime up` starts the embedded runtime".to_owned())
+            }
             Self::Find(FindError::NotFound { suggestion: None, .. }) => {
                 Some("`crilet ps --all` lists every pod".to_owned())
             }

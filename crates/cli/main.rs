@@ -3,12 +3,14 @@
 mod args;
 mod connect;
 mod errors;
+mod image;
 mod output;
 mod pods;
 mod progress;
 mod ps;
 mod rm;
 mod run;
+mod runtime;
 mod stop;
 mod values;
 mod version;
@@ -49,6 +51,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Ps(args) => ps::run(global, args).await,
         Verb::Stop(args) => stop::run(global, args).await,
         Verb::Rm(args) => rm::run(global, args).await,
+        Verb::Image(args) => image::run(global, args).await,
+        Verb::Runtime(args) => runtime::run(args).await,
         Verb::Version(args) => version::run(global, args).await,
     }
 }

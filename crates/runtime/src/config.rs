@@ -75,7 +75,6 @@ fn disabled_plugins(facts: &HostFacts) -> Vec<&'static str> {
         "io.containerd.internal.v1.restart",
         "io.containerd.internal.v1.tracing",
         "io.containerd.tracing.processor.v1.otlp",
-        "io.containerd.runtime.v1.linux",
         "io.containerd.snapshotter.v1.aufs",
         "io.containerd.snapshotter.v1.blockfile",
         "io.containerd.snapshotter.v1.btrfs",

@@ -154,6 +154,10 @@ async fn take_down(layout: &Layout, problems: &mut Problems) {
     }
     remove_results(&pods.ids, problems);
     problems.note("remove", layout.state(), remove_tree(layout.state()));
+    if let Some(parent) = layout.state().parent() {
+        // Others may keep things there, too.
+        fs::remove_dir(parent).unwrap_or_default();
+    }
 }
 
 /// What containerd's state directory says about containers that may still run.

@@ -90,6 +90,14 @@ pub enum RuntimeError {
         /// The last lines of the log.
         tail: String,
     },
+    /// containerd runs, but its CRI plugin does not.
+    #[error("containerd runs without its CRI plugin; the end of `{}` says:\n{tail}", log.display())]
+    NoCri {
+        /// containerd's log.
+        log: PathBuf,
+        /// The last lines of the log.
+        tail: String,
+    },
     /// The runtime did not become ready in time.
     #[error("the runtime is not ready after {seconds} s: {last}; the end of `{}` says:\n{tail}", log.display())]
     NotReady {

@@ -82,7 +82,7 @@ pub async fn status(layout: &Layout) -> Result<RuntimeStatus, RuntimeError> {
         running: containerd.is_some(),
         supervised: is_supervised(layout),
         ready: ready.is_ok(),
-        reason: ready.err(),
+        reason: ready.err().map(|not_ready| not_ready.reason),
         pid: containerd.as_ref().map(|process| process.pid),
         uptime_seconds: containerd.as_ref().and_then(Process::age),
         restarts: containerd.as_ref().map_or(0, |process| process.restarts),

@@ -10,7 +10,7 @@ use std::{
 
 use crilet_cni::{Conflist, Network, NoIpv6, choose, shared_chains};
 use crilet_core::{ErrorChain, exec::Invocation, fs::write_durably};
-use crilet_cri::{Client, v1};
+use crilet_cri::{Client, CriError, v1};
 use nix::{fcntl::Flock, sys::signal::Signal};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -33,7 +33,9 @@ const READY_WITHIN: u64 = 60;
 /// How long another `up` or `down` is waited for.
 const LOCK_WITHIN: Duration = Duration::from_secs(90);
 
-const POLL: Duration = Duration::from_millis(20);
+/// How often it is looked whether something has come about: first often, then less so.
+const POLL: Duration = Duration::from_millis(5);
+const LONGEST_POLL: Duration = Duration::from_millis(200);
 
 /// Starts after which a containerd that never became ready is given up.
 const STARTS: u32 = 3;
@@ -276,10 +278,11 @@ pub(crate) async fn stop_supervisor(layout: &Layout) {
 
 async fn wait_until_ready(layout: &Layout) -> Result<Client, RuntimeError> {
     let deadline = Instant::now() + Duration::from_secs(READY_WITHIN);
+    let mut wait = POLL;
     loop {
-        let last = match look_whether_ready(layout).await {
+        let not_yet = match look_whether_ready(layout).await {
             Ok(client) => return Ok(client),
-            Err(last) => last,
+            Err(not_yet) => not_yet,
         };
         let record = Process::read(&layout.containerd_record());
         if let Some(record) = record.filter(|record| record.restarts >= STARTS) {
@@ -289,25 +292,51 @@ async fn wait_until_ready(layout: &Layout) -> Result<Client, RuntimeError> {
                 tail: log_tail(layout),
             });
         }
+        if not_yet.is_final {
+            let (log, tail) = (layout.log_file(), log_tail(layout));
+            return Err(RuntimeError::NoCri { log, tail });
+        }
         if Instant::now() >= deadline {
             let (log, tail) = (layout.log_file(), log_tail(layout));
+            let last = not_yet.reason;
             return Err(RuntimeError::NotReady { seconds: READY_WITHIN, last, log, tail });
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_POLL);
+    }
+}
+
+/// What keeps a runtime from running pods.
+#[derive(Debug)]
+pub(crate) struct NotReady {
+    pub(crate) reason: String,
+    /// Whether waiting cannot help: containerd listens only after it has loaded its plugins.
+    is_final: bool,
+}
+
+impl NotReady {
+    fn yet(reason: String) -> Self {
+        Self { reason, is_final: false }
+    }
+}
+
+impl From<CriError> for NotReady {
+    fn from(error: CriError) -> Self {
+        let is_final = matches!(error, CriError::NotCri { .. });
+        Self { reason: ErrorChain(&error).to_string(), is_final }
     }
 }
 
 /// A client when the runtime can run pods; otherwise what is missing.
-pub(crate) async fn look_whether_ready(layout: &Layout) -> Result<Client, String> {
-    let client = Client::connect(&layout.endpoint()).await;
-    let client = client.map_err(|error| ErrorChain(&error).to_string())?;
-    let answer = client.status(false).await.map_err(|error| ErrorChain(&error).to_string())?;
+pub(crate) async fn look_whether_ready(layout: &Layout) -> Result<Client, NotReady> {
+    let client = Client::connect(&layout.endpoint()).await?;
+    let answer = client.status(false).await?;
     let conditions = answer.status.map(|status| status.conditions).unwrap_or_default();
     for name in ["RuntimeReady", "NetworkReady"] {
         match conditions.iter().find(|condition| condition.r#type == name) {
             Some(condition) if condition.status => {}
-            Some(condition) => return Err(describe_condition(condition)),
-            None => return Err(format!("condition {name} is not reported")),
+            Some(condition) => return Err(NotReady::yet(describe_condition(condition))),
+            None => return Err(NotReady::yet(format!("condition {name} is not reported"))),
         }
     }
     Ok(client)
@@ -317,9 +346,16 @@ fn describe_condition(condition: &v1::RuntimeCondition) -> String {
     format!("{} is false: {} {}", condition.r#type, condition.reason, condition.message)
 }
 
+/// The last lines of the log that are more than notes, or the last lines where there are none.
 fn log_tail(layout: &Layout) -> String {
-    let text = log::tail(&layout.log_file(), TAIL).unwrap_or_default();
-    String::from_utf8_lossy(&text).trim_end().to_owned()
+    let text = log::tail(&layout.log_file(), TAIL * 10).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let is_note = |line: &&str| line.contains(" level=info ") || line.contains(" level=debug ");
+    let mut lines: Vec<_> = text.lines().filter(|line| !is_note(line)).collect();
+    if lines.is_empty() {
+        lines = text.lines().collect();
+    }
+    lines.split_off(lines.len().saturating_sub(TAIL)).join("\n")
 }
 
 async fn load_pause(client: &Client) -> Result<(), RuntimeError> {

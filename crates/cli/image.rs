@@ -1,0 +1,159 @@
+//! `crilet image`: images without a registry.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use crilet_core::ImageName;
+use crilet_cri::v1;
+use crilet_runtime::{
+    image::{LoadedImage, Source, import, load},
+    oci::ImageConfig,
+};
+
+use crate::{args::Global, connect, errors::CliError, output, version::Format};
+
+/// Verbs of `crilet image`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    #[command(subcommand)]
+    verb: ImageVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageVerb {
+    /// Load the images of an archive: an OCI layout, or what `docker save` writes
+    Load(LoadArgs),
+    /// Make an image of a root file system
+    Import(ImportArgs),
+    /// List images
+    Ls(LsArgs),
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    /// Archive, gzipped or not; directory of an OCI layout; - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Name for an image that has none in the archive, or another one
+    #[arg(long)]
+    name: Option<ImageName>,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// The root file system, gzipped or not
+    #[arg(value_name = "ROOTFS.tar")]
+    rootfs: PathBuf,
+    /// Name of the image
+    #[arg(value_name = "NAME")]
+    name: ImageName,
+    /// Program that a container runs, and its leading arguments: each word one flag
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    entrypoint: Vec<String>,
+    /// Arguments after the entry point: each word one flag
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    cmd: Vec<String>,
+    /// Variable of the environment
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Directory in which the program starts
+    #[arg(long, value_name = "DIRECTORY", default_value = "/")]
+    workdir: String,
+    /// User, by name or number, that runs the program
+    #[arg(long, value_name = "USER[:GROUP]", default_value = "")]
+    user: String,
+}
+
+#[derive(Debug, Args)]
+struct LsArgs {
+    /// How to print them
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Runs a verb of `crilet image`.
+pub(crate) async fn run(global: &Global, args: ImageArgs) -> Result<ExitCode, CliError> {
+    let client = connect::client(global).await?;
+    match args.verb {
+        ImageVerb::Load(args) => {
+            let is_stdin = args.file.as_os_str() == "-";
+            let source = if is_stdin { Source::Stdin } else { Source::Path(&args.file) };
+            tell(&load(&client, source, args.name.as_ref()).await?)
+        }
+        ImageVerb::Import(args) => {
+            let config = config_of(&args);
+            tell(&[import(&client, &args.rootfs, &args.name, &config).await?])
+        }
+        ImageVerb::Ls(args) => {
+            let images = client.list_images(None).await?;
+            list(images, args.output)
+        }
+    }
+}
+
+fn config_of(args: &ImportArgs) -> ImageConfig {
+    ImageConfig {
+        entrypoint: args.entrypoint.clone(),
+        cmd: args.cmd.clone(),
+        env: args.env.clone(),
+        working_dir: args.workdir.clone(),
+        user: args.user.clone(),
+        ..ImageConfig::default()
+    }
+}
+
+fn tell(loaded: &[LoadedImage]) -> Result<ExitCode, CliError> {
+    for image in loaded {
+        output::line(&image.name).map_err(CliError::Output)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(mut images: Vec<v1::Image>, format: Format) -> Result<ExitCode, CliError> {
+    images.sort_by(|one, other| (&one.repo_tags, &one.id).cmp(&(&other.repo_tags, &other.id)));
+    let written = match format {
+        Format::Json => output::json(&images.iter().map(ListedImage::from).collect::<Vec<_>>()),
+        Format::Text => {
+            let rows: Vec<_> = images.iter().flat_map(rows).collect();
+            output::data(&output::table(&["IMAGE", "TAG", "ID", "SIZE"], &rows))
+        }
+    };
+    written.map_err(CliError::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `image ls -o json` tells of an image.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedImage<'a> {
+    id: &'a str,
+    repo_tags: &'a [String],
+    repo_digests: &'a [String],
+    size: u64,
+    pinned: bool,
+}
+
+impl<'a> From<&'a v1::Image> for ListedImage<'a> {
+    fn from(image: &'a v1::Image) -> Self {
+        Self {
+            id: &image.id,
+            repo_tags: &image.repo_tags,
+            repo_digests: &image.repo_digests,
+            size: image.size,
+            pinned: image.pinned,
+        }
+    }
+}
+
+/// A row for each name of an image; one row for an image without.
+fn rows(image: &v1::Image) -> Vec<Vec<String>> {
+    let id: String = image.id.trim_start_matches("sha256:").chars().take(12).collect();
+    let size = format!("{:.1} MB", image.size as f64 / 1e6);
+    let names = match image.repo_tags.as_slice() {
+        [] => vec![("<none>", "<none>")],
+        tags => tags.iter().map(|tag| tag.rsplit_once(':').unwrap_or((tag, ""))).collect(),
+    };
+    let row =
+        |(name, tag): (&str, &str)| vec![name.to_owned(), tag.to_owned(), id.clone(), size.clone()];
+    names.into_iter().map(row).collect()
+}
