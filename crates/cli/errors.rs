@@ -66,6 +66,13 @@ pub(crate) enum CliError {
     /// An image could not be loaded or made.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// What crilet wrote for a pod cannot be removed.
+    #[error("remove `{}`", path.display())]
+    PodFiles {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
     /// The embedded runtime's log cannot be read.
     #[error("read `{}`", path.display())]
     Log {
@@ -90,7 +97,7 @@ impl CliError {
             | Self::Credentials(_) => BAD_INPUT,
             Self::Discovery(_) => NO_RUNTIME,
             Self::Runtime(error) if error.is_unreachable() => NO_RUNTIME,
-            Self::Embedded(RuntimeError::Leftovers { .. }) => LEFT_BEHIND,
+            Self::Embedded(RuntimeError::Leftovers { .. }) | Self::PodFiles { .. } => LEFT_BEHIND,
             Self::Load(LoadError::Cri(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
             Self::Find(_) => NO_POD,

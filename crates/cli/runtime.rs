@@ -1,8 +1,9 @@
 //! `crilet runtime`: the embedded containerd.
 
-use std::{io, process::ExitCode};
+use std::{fs, io, process::ExitCode};
 
 use clap::{Args, Subcommand};
+use crilet_pod::StateDir;
 use crilet_runtime::{
     DownReport, Layout, Mirror, Options, RuntimeStatus, UpReport, down, show_log, status,
     supervise, up,
@@ -109,6 +110,10 @@ fn tell_up(layout: &Layout, report: &UpReport) {
 
 async fn run_down(layout: &Layout, args: DownArgs) -> Result<ExitCode, CliError> {
     let report: DownReport = down(layout, args.purge).await?;
+    let pods = connect::pod_state();
+    for sandbox in &report.sandboxes {
+        remove_pod_files(&pods, sandbox)?;
+    }
     for pod in &report.pods {
         output::line(pod).map_err(CliError::Output)?;
     }
@@ -120,6 +125,23 @@ async fn run_down(layout: &Layout, args: DownArgs) -> Result<ExitCode, CliError>
     };
     output::say(&format!("the embedded runtime is {state}{images}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes what crilet wrote for a pod, and the directory of such files with the last one.
+fn remove_pod_files(pods: &StateDir, sandbox: &str) -> Result<(), CliError> {
+    let file = pods.hosts_file(sandbox);
+    let Some(directory) = file.parent() else { return Ok(()) };
+    match fs::remove_dir_all(directory) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            return Err(CliError::PodFiles { path: directory.to_owned(), cause });
+        }
+        _ => {}
+    }
+    // These hold other things as a rule.
+    for around in directory.ancestors().skip(1).take(2) {
+        fs::remove_dir(around).unwrap_or_default();
+    }
+    Ok(())
 }
 
 async fn run_status(layout: &Layout, args: StatusArgs) -> Result<ExitCode, CliError> {

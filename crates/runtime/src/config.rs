@@ -93,7 +93,7 @@ pub(crate) fn render(layout: &Layout, facts: &HostFacts, mirrors: &[Mirror]) -> 
     [
         daemon_section(layout, facts),
         cri_section(layout, facts),
-        runc_section(facts),
+        runc_section(layout, facts),
         registry_section(layout, facts, mirrors),
     ]
     .join("\n")
@@ -149,7 +149,7 @@ fn cri_section(layout: &Layout, facts: &HostFacts) -> String {
 
 /// runc makes the control groups itself, also under systemd. Its systemd driver takes only pods
 /// whose `cgroup_parent` is a slice, which a kubelet names and a hand-written pod file does not.
-fn runc_section(facts: &HostFacts) -> String {
+fn runc_section(layout: &Layout, facts: &HostFacts) -> String {
     let snapshotter = if facts.overlay { "overlayfs" } else { "native" };
     format!(
         "[plugins.\"io.containerd.grpc.v1.cri\".containerd]\n\
@@ -161,8 +161,10 @@ fn runc_section(facts: &HostFacts) -> String {
          \n\
          [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\n\
          BinaryName = {runc}\n\
+         Root = {state}\n\
          SystemdCgroup = false\n",
         runc = quoted(&facts.runc),
+        state = quoted(&layout.state().join("runc")),
     )
 }
 

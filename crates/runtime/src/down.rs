@@ -33,6 +33,10 @@ use crate::{
 /// Where libcni keeps the result of each addition; containerd has no setting for it.
 const RESULTS: &str = "/var/lib/cni/results";
 
+/// Directories that containerd's shims and libcni make, wherever containerd keeps its own things;
+/// each before the one around it.
+const SHARED_DIRECTORIES: [&str; 3] = [RESULTS, "/run/containerd/s", "/run/containerd"];
+
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// Directory of containerd's shims, below its state directory.
@@ -50,6 +54,8 @@ pub struct DownReport {
     pub was_up: bool,
     /// Pods that were stopped, as `namespace/name`.
     pub pods: Vec<String>,
+    /// Ids of all sandboxes that were found, also of those that the runtime did not answer for.
+    pub sandboxes: BTreeSet<String>,
     /// Whether images were removed, too.
     pub purged: bool,
 }
@@ -70,8 +76,13 @@ pub async fn down(layout: &Layout, purge: bool) -> Result<DownReport, RuntimeErr
     let lock = lock(layout).await?;
     let mut problems = Problems::default();
     if report.was_up {
-        report.pods = stop_pods(layout, &mut problems).await;
-        take_down(layout, &mut problems).await;
+        let stopped = stop_pods(layout, &mut problems).await;
+        report.sandboxes = take_down(layout, &mut problems).await;
+        for (id, name) in stopped {
+            report.sandboxes.insert(id);
+            report.pods.push(name);
+        }
+        report.pods.sort_unstable();
     }
     if purge {
         report.purged = true;
@@ -106,7 +117,7 @@ impl Problems {
 
 /// Stops and removes all pods through the CRI, so that the network plugins do their part. A runtime
 /// that does not answer leaves that to the steps that follow.
-async fn stop_pods(layout: &Layout, problems: &mut Problems) -> Vec<String> {
+async fn stop_pods(layout: &Layout, problems: &mut Problems) -> Vec<(String, String)> {
     let Ok(client) = Client::connect(&layout.endpoint()).await else { return Vec::new() };
     let sandboxes = match client.list_pod_sandboxes(Default::default()).await {
         Ok(sandboxes) => sandboxes,
@@ -125,13 +136,13 @@ async fn stop_pods(layout: &Layout, problems: &mut Problems) -> Vec<String> {
             problems.error(&error);
         }
         let metadata = sandbox.metadata.unwrap_or_default();
-        pods.push(format!("{}/{}", metadata.namespace, metadata.name));
+        pods.push((sandbox.id, format!("{}/{}", metadata.namespace, metadata.name)));
     }
-    pods.sort_unstable();
     pods
 }
 
-async fn take_down(layout: &Layout, problems: &mut Problems) {
+/// Gives the ids of the sandboxes that it found.
+async fn take_down(layout: &Layout, problems: &mut Problems) -> BTreeSet<String> {
     stop_supervisor(layout).await;
     if is_supervised(layout) {
         problems.0.push("the supervisor does not end".to_owned());
@@ -140,6 +151,9 @@ async fn take_down(layout: &Layout, problems: &mut Problems) {
     end_shims(layout).await;
     for group in &pods.control_groups {
         remove_control_group(group, problems).await;
+    }
+    for socket in &pods.sockets {
+        problems.note("remove", socket, fs::remove_file(socket));
     }
     unmount_below(&[layout.state(), layout.root()], problems);
     if let Err(error) = remove_bridge(BRIDGE).await {
@@ -155,9 +169,12 @@ async fn take_down(layout: &Layout, problems: &mut Problems) {
     remove_results(&pods.ids, problems);
     problems.note("remove", layout.state(), remove_tree(layout.state()));
     if let Some(parent) = layout.state().parent() {
-        // Others may keep things there, too.
-        fs::remove_dir(parent).unwrap_or_default();
+        remove_if_empty(parent);
     }
+    for directory in SHARED_DIRECTORIES {
+        remove_if_empty(Path::new(directory));
+    }
+    pods.ids
 }
 
 /// What containerd's state directory says about containers that may still run.
@@ -165,6 +182,8 @@ async fn take_down(layout: &Layout, problems: &mut Problems) {
 struct Remains {
     ids: BTreeSet<String>,
     control_groups: Vec<PathBuf>,
+    /// Sockets of shims, which a shim that is killed leaves.
+    sockets: Vec<PathBuf>,
 }
 
 impl Remains {
@@ -173,6 +192,8 @@ impl Remains {
         for directory in [layout.state().join(TASKS), sandboxes(layout)] {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 remains.ids.extend(entry.file_name().into_string());
+                let address = fs::read_to_string(entry.path().join("address")).unwrap_or_default();
+                remains.sockets.extend(shim_socket(&address));
                 let spec = fs::read(entry.path().join("config.json")).unwrap_or_default();
                 if let Some(path) =
                     control_group(&serde_json::from_slice(&spec).unwrap_or_default())
@@ -183,6 +204,12 @@ impl Remains {
         }
         remains
     }
+}
+
+/// The socket that a shim's address names, in the directory that all shims of a host share.
+fn shim_socket(address: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(address.trim().strip_prefix("unix://")?);
+    (path.parent() == Some(Path::new(SHARED_DIRECTORIES[1]))).then_some(path)
 }
 
 fn sandboxes(layout: &Layout) -> PathBuf {
@@ -288,6 +315,13 @@ fn remove_results(pods: &BTreeSet<String>, problems: &mut Problems) {
     }
 }
 
+/// Removes a directory that others may keep things in, unless they do.
+fn remove_if_empty(directory: &Path) {
+    if let Err(error) = fs::remove_dir(directory) {
+        tracing::debug!(directory = %directory.display(), %error, "the directory stays");
+    }
+}
+
 /// Removes a directory that no mount is in any more.
 fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
@@ -318,6 +352,16 @@ mod tests {
             assert_eq!(group(path), None, "{path}");
         }
         assert_eq!(control_group(&json!({})), None);
+    }
+
+    #[test]
+    fn only_sockets_of_shims_are_removed() {
+        let socket = "/run/containerd/s/0a1b";
+        assert_eq!(shim_socket(&format!("unix://{socket}\n")).unwrap(), Path::new(socket));
+        for address in ["", socket, "unix:///run/containerd/containerd.sock", "unix:///etc/passwd"]
+        {
+            assert_eq!(shim_socket(address), None, "{address}");
+        }
     }
 
     #[test]

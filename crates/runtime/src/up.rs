@@ -99,6 +99,8 @@ pub async fn up(layout: &Layout, options: &Options) -> Result<UpReport, RuntimeE
     let was_running = is_supervised(layout);
     if !was_running {
         remember_chains(layout).await?;
+        // A containerd whose supervisor was killed would answer for the one that is to come.
+        stop_supervisor(layout).await;
         start_supervisor(layout, options)?;
     } else if must_restart {
         restart_containerd(layout).await;
