@@ -1,0 +1,178 @@
+//! What is measured: the raw calls over one open connection, crilet, crictl.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use crilet_cri::{Client, Endpoint, config, v1};
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+
+use crate::report::{self, Times};
+
+/// The image of every container.
+pub(crate) const IMAGE: &str = "docker.io/library/busybox:latest";
+
+const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
+
+/// Turns for commands that take a few milliseconds.
+const QUICK_ROUNDS: usize = 51;
+
+/// A pod's files on disk and as messages.
+struct Pod {
+    directory: PathBuf,
+    sandbox: v1::PodSandboxConfig,
+    containers: Vec<v1::ContainerConfig>,
+}
+
+/// Runs all measurements; prints a line for each.
+pub(crate) fn run(crilet: &Path, rounds: usize) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = Client::connect(&Endpoint::new(SOCKET)).await?;
+        let crictl = crictl();
+        version(crilet, crictl.as_deref())?;
+        pods(&client, crilet, crictl.as_deref(), 1, rounds).await?;
+        pods(&client, crilet, None, 2, rounds).await
+    })
+}
+
+/// `crilet version` is one whole RPC; crictl's does the same.
+fn version(crilet: &Path, crictl: Option<&Path>) -> Result<()> {
+    let mut commands = vec![("crilet version", crilet, vec!["-r", SOCKET, "version"])];
+    let endpoint = format!("unix://{SOCKET}");
+    if let Some(crictl) = crictl {
+        commands.push(("crictl version", crictl, vec!["-r", &endpoint, "version"]));
+    }
+    let mut times: Vec<_> = commands.iter().map(|_| Times::default()).collect();
+    for _ in 0..QUICK_ROUNDS {
+        for ((_, program, arguments), times) in commands.iter().zip(&mut times) {
+            times.push(timed(program, arguments)?);
+        }
+    }
+    for ((name, program, arguments), times) in commands.iter().zip(&times) {
+        let peak = peak_memory(program, arguments)?;
+        report::print(&format!("{name:<34}{}, peak {peak:.1} MB", times.summary()));
+    }
+    Ok(())
+}
+
+async fn pods(
+    client: &Client,
+    crilet: &Path,
+    crictl: Option<&Path>,
+    containers: usize,
+    rounds: usize,
+) -> Result<()> {
+    let pod = pod(containers)?;
+    let (mut floor, mut own, mut peer) = (Times::default(), Times::default(), Times::default());
+    // The first round of each only warms caches.
+    for round in 0..=rounds {
+        let keep = |times: &mut Times, time| {
+            if round > 0 {
+                times.push(time)
+            }
+        };
+        keep(&mut floor, raw(client, &pod).await?);
+        let directory = pod.directory.display().to_string();
+        keep(&mut own, timed(crilet, &["-r", SOCKET, "run", &directory])?);
+        remove_all(client).await?;
+        if let Some(crictl) = crictl {
+            keep(&mut peer, timed(crictl, &crictl_run(&pod.directory))?);
+            remove_all(client).await?;
+        }
+    }
+    let what = format!("{containers} container{}", if containers == 1 { "" } else { "s" });
+    report::print(&format!("{:<34}{}", format!("raw calls, {what}, port"), floor.summary()));
+    let over = |times: &Times| format!("{}, {:+.1} ms", times.summary(), times.over(&floor));
+    report::print(&format!("{:<34}{}", format!("crilet run, {what}, port"), over(&own)));
+    if crictl.is_some() {
+        report::print(&format!("{:<34}{}", format!("crictl run, {what}, port"), over(&peer)));
+    }
+    Ok(())
+}
+
+/// The floor: the calls that no client can do without, containers side by side.
+async fn raw(client: &Client, pod: &Pod) -> Result<Duration> {
+    let start = Instant::now();
+    let id = client.run_pod_sandbox(pod.sandbox.clone(), "").await?;
+    try_join_all(pod.containers.iter().map(async |config| {
+        let container = client.create_container(&id, config.clone(), pod.sandbox.clone()).await?;
+        client.start_container(&container).await
+    }))
+    .await?;
+    let time = start.elapsed();
+    remove_all(client).await?;
+    Ok(time)
+}
+
+async fn remove_all(client: &Client) -> Result<()> {
+    for sandbox in client.list_pod_sandboxes(None).await? {
+        client.stop_pod_sandbox(&sandbox.id).await?;
+        client.remove_pod_sandbox(&sandbox.id).await?;
+    }
+    Ok(())
+}
+
+fn pod(containers: usize) -> Result<Pod> {
+    let directory = PathBuf::from(format!("/root/bench-{containers}"));
+    std::fs::create_dir_all(&directory)?;
+    let sandbox = r#"{"metadata": {"name": "bench", "uid": "bench", "namespace": "default"},
+        "hostname": "bench", "log_directory": "/root/bench-log", "linux": {},
+        "port_mappings": [{"container_port": 80, "host_port": 18080}]}"#;
+    std::fs::write(directory.join("pod.json"), sandbox)?;
+    for number in 0..containers {
+        let container = format!(
+            r#"{{"metadata": {{"name": "c{number}"}}, "image": {{"image": "{IMAGE}"}},
+            "command": ["/bin/busybox", "sleep", "1000"], "log_path": "c{number}.log"}}"#
+        );
+        std::fs::write(directory.join(format!("container-{number}.json")), container)?;
+    }
+    let files = config::read(std::slice::from_ref(&directory))?;
+    let containers = files.containers.into_iter().map(|container| container.config).collect();
+    Ok(Pod { directory, sandbox: files.pod.config, containers })
+}
+
+fn crictl_run(directory: &Path) -> Vec<String> {
+    let file = |name: &str| directory.join(name).display().to_string();
+    let mut words: Vec<String> =
+        ["-r", &format!("unix://{SOCKET}"), "-t", "1m", "run", "--no-pull"].map(Into::into).into();
+    words.extend([file("container-0.json"), file("pod.json")]);
+    words
+}
+
+fn crictl() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|entry| entry.join("crictl")).find(|file| file.is_file())
+}
+
+fn timed(program: &Path, arguments: &[impl AsRef<str>]) -> Result<Duration> {
+    let start = Instant::now();
+    let output = command(program, arguments).output()?;
+    let time = start.elapsed();
+    if !output.status.success() {
+        bail!("{}: {}", program.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(time)
+}
+
+/// Peak resident memory in MB (10^6 bytes), as GNU time reads it of the finished process. A child
+/// of this program would inherit this program's own peak.
+fn peak_memory(program: &Path, arguments: &[&str]) -> Result<f64> {
+    let mut words = vec!["-f", "%M", program.to_str().context("path is not UTF-8")?];
+    words.extend(arguments);
+    let output = command(Path::new("/usr/bin/time"), &words).output().context("run GNU time")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let kibibytes: f64 = text.trim().parse().with_context(|| format!("GNU time said {text}"))?;
+    Ok(kibibytes * 1024.0 / 1e6)
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is measured is this very call")]
+fn command(program: &Path, arguments: &[impl AsRef<str>]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments.iter().map(AsRef::as_ref)).stdin(Stdio::null());
+    command
+}
