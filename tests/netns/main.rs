@@ -1,1 +1,3 @@
-//! stub
+//! Tests in network namespaces of their own; they need root, iproute2 and iptables.
+
+mod cni;

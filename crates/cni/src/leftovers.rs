@@ -9,9 +9,9 @@
 //! `net.ipv4.ip_forward` and its IPv6 counterpart, which the bridge plugin switches on, stay on:
 //! who else came to rely on them meanwhile cannot be known.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::OnceLock};
 
-use crilet_core::exec::{ExecError, Invocation};
+use crilet_core::exec::{ExecError, Invocation, find_program};
 use serde::{Deserialize, Serialize};
 
 use crate::CniError;
@@ -49,6 +49,18 @@ impl Family {
         }
     }
 
+    /// Where the program is; found once.
+    fn path(self) -> Result<&'static str, ExecError> {
+        static PATHS: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
+        let [four, six] = &PATHS;
+        let cell = if self == Self::Ipv4 { four } else { six };
+        if let Some(path) = cell.get() {
+            return Ok(path);
+        }
+        let path = find_program(self.program())?.to_string_lossy().into_owned();
+        Ok(cell.get_or_init(|| path))
+    }
+
     fn restore_program(self) -> &'static str {
         match self {
             Self::Ipv4 => "iptables-restore",
@@ -74,11 +86,10 @@ pub async fn shared_chains() -> SharedChains {
 /// Removes all chains of a network's pods, and the shared chains where they are empty and `before`
 /// says that they were not there; gives the names of the removed ones.
 ///
-/// To be called when the network has no pod any more. A family whose table cannot be listed has
-/// nothing to remove.
+/// To be called when the network has no pod any more.
 ///
 /// # Errors
-/// When the rules cannot be removed.
+/// When the rules cannot be listed or removed.
 pub async fn clean_chains(network: &str, before: SharedChains) -> Result<Vec<String>, CniError> {
     let mut removed = Vec::new();
     for (family, foreign) in [(Family::Ipv4, before.ipv4), (Family::Ipv6, before.ipv6)] {
@@ -94,7 +105,12 @@ async fn clean_family(
 ) -> Result<Vec<String>, CniError> {
     let mut attempt = 1;
     loop {
-        let Ok(listing) = list(family).await else { return Ok(Vec::new()) };
+        let listing = match list(family).await {
+            Ok(listing) => listing,
+            // Without the program or the table, no plugin can have made rules.
+            Err(_) if family == Family::Ipv6 || family.path().is_err() => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
         let plan = plan(&listing, network, keep_shared);
         if plan.is_empty() {
             return Ok(Vec::new());
@@ -109,11 +125,15 @@ async fn clean_family(
 
 async fn list(family: Family) -> Result<Vec<String>, CniError> {
     let program = family.program();
+    let failed = |cause| CniError::ListRules { program, cause };
+    let path = family.path().map_err(|error| failed(error.into()))?;
     let blocking = tokio::task::spawn_blocking(move || {
-        let tables = iptables::new(family == Family::Ipv6).map_err(|error| error.to_string())?;
+        // Asked for by its path, since a root shell may lack /usr/sbin. It waits for the lock, as
+        // it can since 1.4.20.
+        let tables =
+            iptables::IPTables { cmd: path, has_check: true, has_wait: true, is_numeric: false };
         tables.list_table("nat").map_err(|error| error.to_string())
     });
-    let failed = |cause| CniError::ListRules { program, cause };
     blocking.await.map_err(|error| failed(error.into()))?.map_err(|text| failed(text.into()))
 }
 

@@ -170,7 +170,7 @@ fn list(file: &File) -> io::Result<HashMap<String, Entry>> {
     let mut entries = HashMap::new();
     let mut archive = tar::Archive::new(file);
     for entry in archive.entries_with_seek()? {
-        let entry = entry?;
+        let entry = entry.map_err(|error| no_entry(entries.len(), &error))?;
         let Some(name) = plain(&entry.path()?) else { continue };
         let name = name.to_string_lossy().into_owned();
         let (offset, size) = (entry.raw_file_position(), entry.size());
@@ -194,6 +194,17 @@ fn list(file: &File) -> io::Result<HashMap<String, Entry>> {
         }
     }
     Ok(entries)
+}
+
+/// Errors of the tar crate quote what they stumble over, which may be anything.
+fn no_entry(before: usize, error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let text = text.lines().next().unwrap_or_default();
+    let message = match before {
+        0 => "it is no tar archive".to_owned(),
+        _ => format!("the header after its first {before} entries is broken: {text}"),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// Follows the links by which old `docker save` archives share layers; at most one step, as docker
@@ -283,6 +294,16 @@ mod tests {
         let error = Archive::open(Source::Path(&path)).unwrap_err();
         let text = crilet_core::ErrorChain(&error).to_string();
         assert!(text.ends_with("a.tar`: entry `second` is cut short"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_tar_is_not_quoted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.tar");
+        fs::write(&path, "root:x:0:0:root:/root:/bin/sh\n".repeat(100)).unwrap();
+        let error = Archive::open(Source::Path(&path)).unwrap_err();
+        let text = crilet_core::ErrorChain(&error).to_string();
+        assert!(text.ends_with("a.tar`: it is no tar archive"), "{text}");
     }
 
     #[test]
