@@ -39,6 +39,9 @@ const SHARED_DIRECTORIES: [&str; 3] = [RESULTS, "/run/containerd/s", "/run/conta
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
+/// Where containerd puts the control groups of pods that name no other place.
+const DEFAULT_GROUP: &str = "k8s.io";
+
 /// Directory of containerd's shims, below its state directory.
 const TASKS: &str = "containerd/io.containerd.runtime.v2.task/k8s.io";
 
@@ -151,6 +154,9 @@ async fn take_down(layout: &Layout, problems: &mut Problems) -> BTreeSet<String>
     end_shims(layout).await;
     for group in &pods.control_groups {
         remove_control_group(group, problems).await;
+    }
+    for group in control_group_directories(Path::new(DEFAULT_GROUP)) {
+        remove_if_empty(&group);
     }
     for socket in &pods.sockets {
         problems.note("remove", socket, fs::remove_file(socket));
