@@ -53,14 +53,14 @@ impl Netlink {
         Ok(named.collect())
     }
 
-    async fn addresses(&self, except: Option<u32>) -> Result<Vec<IpNet>, rtnetlink::Error> {
+    /// Addresses with their networks, by link.
+    async fn addresses(&self) -> Result<Vec<(u32, IpNet)>, rtnetlink::Error> {
         let messages: Vec<_> = self.handle.address().get().execute().try_collect().await?;
-        let others = messages.into_iter().filter(|message| Some(message.header.index) != except);
-        let nets = others.flat_map(|message| {
-            let length = message.header.prefix_len;
+        let nets = messages.into_iter().flat_map(|message| {
+            let (link, length) = (message.header.index, message.header.prefix_len);
             message.attributes.into_iter().filter_map(move |attribute| match attribute {
                 AddressAttribute::Address(address) | AddressAttribute::Local(address) => {
-                    IpNet::new(address, length).ok()
+                    IpNet::new(address, length).ok().map(|net| (link, net))
                 }
                 _ => None,
             })
@@ -92,14 +92,22 @@ pub(crate) async fn host_network(bridge: &str) -> Result<HostNetwork, CniError> 
     let netlink = Netlink::connect()?;
     let links = netlink.links().await.map_err(read("links"))?;
     let own = links.iter().find(|(_, name)| name == bridge).map(|(index, _)| *index);
-    let mut taken = netlink.addresses(own).await.map_err(read("addresses"))?;
+    let addresses = netlink.addresses().await.map_err(read("addresses"))?;
+    let (own_nets, others): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|(link, _)| Some(*link) == own);
+    let mut taken: Vec<IpNet> = others.into_iter().map(|(_, net)| net).collect();
+    // Some kernels route a link's own IPv6 addresses over the loopback link.
+    let is_own_address = |net: &IpNet| {
+        net.prefix_len() == net.max_prefix_len()
+            && own_nets.iter().any(|(_, own)| own.contains(&net.addr()))
+    };
     let mut advertised = Vec::new();
     for route in netlink.routes().await.map_err(read("routes"))? {
         let link = output_link(&route);
         if link.is_some() && link == own {
             continue;
         }
-        taken.extend(destination(&route));
+        taken.extend(destination(&route).filter(|net| !is_own_address(net)));
         if route.header.protocol == RouteProtocol::Ra {
             let name = links.iter().find(|(index, _)| Some(*index) == link);
             advertised.extend(name.map(|(_, name)| name.clone()));

@@ -310,15 +310,23 @@ fn mount_point(line: &str) -> Option<PathBuf> {
 fn remove_results(pods: &BTreeSet<String>, problems: &mut Problems) {
     for entry in fs::read_dir(RESULTS).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let of_network = name.strip_prefix(NETWORK).is_some_and(|rest| rest.starts_with('-'));
-        let of_pod = name
-            .strip_prefix("cni-loopback-")
-            .and_then(|rest| rest.strip_suffix("-lo"))
-            .is_some_and(|id| pods.contains(id));
-        if of_network || of_pod {
+        if is_own_result(&name, pods) {
             problems.note("remove", &entry.path(), fs::remove_file(entry.path()));
         }
     }
+}
+
+/// Results are named after network, sandbox and interface. The loopback network is every
+/// containerd's, so its results are told by the sandbox.
+fn is_own_result(name: &str, pods: &BTreeSet<String>) -> bool {
+    let sandbox_of = |network: &str| {
+        let rest = name.strip_prefix(network)?.strip_prefix('-')?;
+        rest.split_once('-').map(|(sandbox, _)| sandbox)
+    };
+    // Ids are 64 hexadecimal digits; anything else belongs to a network with a longer name.
+    let is_id = |id: &str| id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    sandbox_of(NETWORK).is_some_and(is_id)
+        || sandbox_of("cni-loopback").is_some_and(|id| pods.contains(id))
 }
 
 /// Removes a directory that others may keep things in, unless they do.
@@ -368,6 +376,17 @@ mod tests {
         {
             assert_eq!(shim_socket(address), None, "{address}");
         }
+    }
+
+    #[test]
+    fn only_results_of_own_pods_are_removed() {
+        let (own, other) = ("a".repeat(64), "b".repeat(64));
+        let pods = BTreeSet::from([own.clone()]);
+        let is_own = |name: &str| is_own_result(name, &pods);
+        assert!(is_own(&format!("crilet-{own}-eth0")) && is_own(&format!("crilet-{other}-eth0")));
+        assert!(is_own(&format!("cni-loopback-{own}-lo")));
+        assert!(!is_own(&format!("cni-loopback-{other}-lo")));
+        assert!(!is_own(&format!("crilet-2-{own}-eth0")) && !is_own(&format!("net-{own}-eth0")));
     }
 
     #[test]

@@ -67,12 +67,10 @@ fn find(bytes: &[u8], name: Option<&str>) -> Result<Vec<Found>, LoadError> {
 fn problem(result: Result<Vec<Found>, LoadError>) -> String {
     let text = ErrorChain(&result.unwrap_err()).to_string();
     // The directory is another one each time.
-    let start = text.find("/tmp").or_else(|| text.find("/var"));
-    let end = text.find("/a.tar").map(|index| index + 1);
-    match (start, end) {
-        (Some(start), Some(end)) => format!("{}{}", &text[..start], &text[end..]),
-        _ => text,
-    }
+    let parts = text.split_once("`/").and_then(|(before, rest)| {
+        rest.split_once("/a.tar").map(|(_, after)| format!("{before}`a.tar{after}"))
+    });
+    parts.unwrap_or(text)
 }
 
 fn named(mut descriptor: Value, annotations: Value) -> Value {
