@@ -1,6 +1,6 @@
 //! `crilet runtime`: the embedded containerd.
 
-use std::{fs, io, process::ExitCode};
+use std::{fs, io, process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
 use crilet_pod::StateDir;
@@ -9,7 +9,7 @@ use crilet_runtime::{
     supervise, up,
 };
 
-use crate::{connect, errors::CliError, output, version::Format};
+use crate::{connect, errors::CliError, output, values, version::Format};
 
 /// Verbs of `crilet runtime`.
 #[derive(Debug, Args)]
@@ -46,6 +46,9 @@ struct UpArgs {
 
 #[derive(Debug, Args)]
 struct DownArgs {
+    /// How long containers may take to end before they are killed
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
+    grace: Duration,
     /// Remove images and settings, too
     #[arg(long)]
     purge: bool,
@@ -109,7 +112,7 @@ fn tell_up(layout: &Layout, report: &UpReport) {
 }
 
 async fn run_down(layout: &Layout, args: DownArgs) -> Result<ExitCode, CliError> {
-    let report: DownReport = down(layout, args.purge).await?;
+    let report: DownReport = down(layout, args.grace, args.purge).await?;
     let pods = connect::pod_state();
     for sandbox in &report.sandboxes {
         remove_pod_files(&pods, sandbox)?;

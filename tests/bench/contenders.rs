@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::report::{self, Times};
 
 /// The image of every container.
-pub(crate) const IMAGE: &str = "docker.io/library/busybox:latest";
+pub(crate) const IMAGE: &str = "crilet.test/busybox:1";
 
 const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
 

@@ -125,6 +125,28 @@ fn up_is_idempotent_and_down_leaves_nothing_behind() {
 }
 
 #[test]
+fn down_lets_containers_end_in_peace() {
+    let crilet = Crilet::new();
+    crilet.run(&["runtime", "up"]);
+    let archive = Images::archive("busybox", IMAGE).unwrap();
+    crilet.run(&["image", "load", archive.to_str().unwrap()]);
+    crilet.write_site(IMAGE);
+    let container = format!(
+        "metadata: {{name: web}}\nimage: {{image: '{IMAGE}'}}\nlog_path: web.log\n\
+         command: [sh, -c, 'trap \"echo farewell; exit 0\" TERM; echo up; while :; do sleep 0.1; done']\n"
+    );
+    crilet.host.write("/root/site/web.yaml", container).unwrap();
+    crilet.run(&["run", "/root/site"]);
+    let log = || crilet.host.read("/root/site-logs/web.log").unwrap_or_default();
+    wait_until("the container to be up", BOUND, || {
+        if log().contains("stdout F up") { Ok(()) } else { Err(log()) }
+    })
+    .unwrap();
+    crilet.run(&["runtime", "down"]);
+    assert!(log().contains("stdout F farewell"), "{}", log());
+}
+
+#[test]
 fn a_killed_containerd_comes_back_and_its_pods_live_on() {
     let crilet = Crilet::new();
     crilet.run(&["runtime", "up"]);

@@ -17,12 +17,13 @@ use std::{
 
 use crilet_cni::{BRIDGE, NETWORK, SharedChains, clean_chains, remove_bridge};
 use crilet_core::ErrorChain;
-use crilet_cri::Client;
+use crilet_cri::{Client, v1};
 use nix::{
     mount::{MntFlags, umount2},
     sys::signal::Signal,
 };
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::{
     Layout, RuntimeError,
@@ -66,9 +67,15 @@ pub struct DownReport {
 /// Stops all pods, ends the runtime and removes everything it made on this host, except the images
 /// and settings below its root directory, which `purge` removes as well.
 ///
+/// Containers have `grace` to end by themselves.
+///
 /// # Errors
 /// When something stays; everything else is removed all the same, and calling it again goes on.
-pub async fn down(layout: &Layout, purge: bool) -> Result<DownReport, RuntimeError> {
+pub async fn down(
+    layout: &Layout,
+    grace: Duration,
+    purge: bool,
+) -> Result<DownReport, RuntimeError> {
     require_root()?;
     let mut report = DownReport { was_up: layout.state().exists(), ..DownReport::default() };
     if !layout.root().exists() && !report.was_up {
@@ -79,7 +86,7 @@ pub async fn down(layout: &Layout, purge: bool) -> Result<DownReport, RuntimeErr
     let lock = lock(layout).await?;
     let mut problems = Problems::default();
     if report.was_up {
-        let stopped = stop_pods(layout, &mut problems).await;
+        let stopped = stop_pods(layout, grace, &mut problems).await;
         report.sandboxes = take_down(layout, &mut problems).await;
         for (id, name) in stopped {
             report.sandboxes.insert(id);
@@ -118,28 +125,46 @@ impl Problems {
     }
 }
 
-/// Stops and removes all pods through the CRI, so that the network plugins do their part. A runtime
-/// that does not answer leaves that to the steps that follow.
-async fn stop_pods(layout: &Layout, problems: &mut Problems) -> Vec<(String, String)> {
+/// Stops and removes all pods through the CRI, so that their processes end in peace and the network
+/// plugins do their part. A runtime that does not answer leaves that to the steps that follow.
+async fn stop_pods(
+    layout: &Layout,
+    grace: Duration,
+    problems: &mut Problems,
+) -> Vec<(String, String)> {
     let Ok(client) = Client::connect(&layout.endpoint()).await else { return Vec::new() };
-    let sandboxes = match client.list_pod_sandboxes(Default::default()).await {
-        Ok(sandboxes) => sandboxes,
+    let listed = tokio::try_join!(client.list_pod_sandboxes(None), client.list_containers(None));
+    let (sandboxes, containers) = match listed {
+        Ok(listed) => listed,
         Err(error) => {
             tracing::debug!(error = %ErrorChain(&error), "the runtime does not list its pods");
             return Vec::new();
         }
     };
+    let mut stops = JoinSet::new();
+    for container in containers {
+        if container.state() == v1::ContainerState::ContainerRunning {
+            let client = client.clone();
+            stops.spawn(async move { client.stop_container(&container.id, grace).await });
+        }
+    }
+    // What does not end by itself is killed with its sandbox; that step tells of failures.
+    stops.join_all().await;
+    let mut removals = JoinSet::new();
     let mut pods = Vec::new();
     for sandbox in sandboxes {
-        let stopped = match client.stop_pod_sandbox(&sandbox.id).await {
-            Ok(()) => client.remove_pod_sandbox(&sandbox.id).await,
-            failed => failed,
-        };
-        if let Err(error) = stopped {
+        let metadata = sandbox.metadata.unwrap_or_default();
+        pods.push((sandbox.id.clone(), format!("{}/{}", metadata.namespace, metadata.name)));
+        let client = client.clone();
+        removals.spawn(async move {
+            client.stop_pod_sandbox(&sandbox.id).await?;
+            client.remove_pod_sandbox(&sandbox.id).await
+        });
+    }
+    for result in removals.join_all().await {
+        if let Err(error) = result {
             problems.error(&error);
         }
-        let metadata = sandbox.metadata.unwrap_or_default();
-        pods.push((sandbox.id, format!("{}/{}", metadata.namespace, metadata.name)));
     }
     pods
 }
