@@ -4,7 +4,7 @@
 //! - [`exec`] finds and runs programs of the host.
 //! - [`fs`] writes files that survive a power cut whole.
 //! - [`ImageName`] completes image names as docker does.
-//! - [`similar`] finds what a mistyped word was meant to be.
+//! - [`similar()`] finds what a mistyped word was meant to be.
 //! - [`yaml`] reads YAML and JSON into trees that know their lines and columns.
 
 mod error_chain;

@@ -1,9 +1,9 @@
 //! Pods: what should run, bringing it up, taking it down.
 //!
 //! - [`PodSpec`] is a pod as it should be.
-//! - [`launch`] brings one up and undoes what it did when a step fails.
+//! - [`launch()`] brings one up and undoes what it did when a step fails.
 //! - [`stop`] and [`remove`] take pods down, go on past failures and report all of them.
-//! - [`find`] resolves what people call a pod: a name, `namespace/name`, an id or its prefix.
+//! - [`find()`] resolves what people call a pod: a name, `namespace/name`, an id or its prefix.
 //! - [`images`] has pull policies and the credentials of registries.
 
 mod error;

@@ -17,7 +17,7 @@ pub use error::LoadError;
 pub use load::LoadedImage;
 pub use transfers::{Transfer, Transfers};
 
-/// Where [`load`] reads from.
+/// Where [`load()`] reads from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source<'a> {
     /// An archive, gzipped or not, or the directory of an OCI layout.

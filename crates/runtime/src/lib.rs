@@ -1,7 +1,7 @@
 //! The embedded default runtime: a private containerd that crilet makes, watches and removes.
 //!
-//! - [`up`] brings it up: configuration for this host, a supervisor, the network, the pause image.
-//! - [`down`] takes it down with its pods and leaves nothing behind; [`status`] tells how it is.
+//! - [`up()`] brings it up: configuration for this host, a supervisor, the network, the pause image.
+//! - [`down()`] takes it down with its pods and leaves nothing behind; [`status()`] tells how it is.
 //! - [`supervise`] is what the supervisor runs.
 //! - [`image`] loads images into a containerd without a registry.
 //! - [`oci`] makes an image of a root file system.
