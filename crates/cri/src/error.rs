@@ -245,6 +245,8 @@ fn call_hint(message: &str) -> Option<String> {
         && says(&["failed to do request", "pinging container registry", "dial tcp"])
     {
         Some("the registry cannot be reached; is it up, and is a --mirror set for it?".into())
+    } else if says(&["failed to resolve image", "image not known", "no such image"]) {
+        Some("the image is not on this machine; pull it, or `crilet image load` it".into())
     } else if says(&["cni plugin not initialized", "cni config uninitialized"]) {
         Some(
             "the runtime has no network configuration: put a conflist into its CNI directory"

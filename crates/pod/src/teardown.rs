@@ -38,6 +38,7 @@ pub async fn remove(
     let step = Step::RemoveSandbox { pod: pod.full_name() };
     failures.extend(ignore_gone(client.remove_pod_sandbox(&pod.id).await).at(step).err());
     if failures.is_empty() {
+        tracing::info!(pod = %pod.full_name(), sandbox = %pod.id, "sandbox removed");
         let step = Step::RemoveFiles { path: state.pod(&pod.id) };
         failures.extend(state.remove(&pod.id).at(step).err());
     }

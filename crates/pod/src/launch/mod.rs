@@ -194,6 +194,7 @@ impl Launch<'_> {
         let call = self.client.run_pod_sandbox(spec.sandbox.clone(), &self.options.handler);
         let id = self.patiently(step, call).await?;
         self.undo.sandbox_created(&id);
+        tracing::info!(pod = %spec.full_name(), sandbox = %id, "sandbox created");
         Ok(id)
     }
 
@@ -241,9 +242,11 @@ impl Launch<'_> {
         self.not_interrupted(step.clone())?;
         let call = self.client.create_container(sandbox_id, config, spec.sandbox.clone());
         let id = self.patiently(step, call).await?;
-        let step = Step::StartContainer { container };
+        let step = Step::StartContainer { container: container.clone() };
         self.not_interrupted(step.clone())?;
-        self.patiently(step, self.client.start_container(&id)).await
+        self.patiently(step, self.client.start_container(&id)).await?;
+        tracing::info!(pod = %spec.full_name(), container, id, "container started");
+        Ok(())
     }
 
     async fn read_back(&self, sandbox_id: &str) -> Result<Pod, Failure> {
