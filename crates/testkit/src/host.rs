@@ -36,7 +36,7 @@ pub(crate) const JOIN: &str =
 /// Inside, `/run`, `/root`, and the directories of runtimes and CNI are empty; `/etc`, `/var` and
 /// `/opt` are the machine's, and writing there changes nothing outside. `/tmp` and the workspace
 /// are shared. The only network is a link `uplink` (192.0.2.1, 2001:db8::1) to a neighbour that is
-/// the default gateway, see [`Place::Outside`].
+/// the default gateway, see [`Place::Outside`]; whatever is beyond is unreachable, and said to be.
 ///
 /// Dropping it ends every process inside and removes its control groups. It ends as well, by
 /// itself, when the test process is killed.
@@ -184,7 +184,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When there is no answer within ten seconds.
+    /// When there is no answer within 30 seconds.
     pub fn http_get(&self, place: Place, url: &str) -> Result<HttpResponse> {
         http::get(self, place, url)
     }

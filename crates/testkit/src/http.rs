@@ -16,7 +16,7 @@ pub struct HttpResponse {
 pub(crate) fn get(host: &Host, place: Place, url: &str) -> Result<HttpResponse> {
     let output = host
         .command_in(place, "curl")
-        .args(["--silent", "--show-error", "--location", "--noproxy", "*", "--max-time", "10"])
+        .args(["--silent", "--show-error", "--location", "--noproxy", "*", "--max-time", "30"])
         .args(["--write-out", "\n%{http_code} %{url_effective}", url])
         .success()?;
     let (body, last) = output.rsplit_once('\n').context("curl wrote no status")?;

@@ -1,6 +1,7 @@
 //! Images from recipes below `tests/images`, built once and kept below `target/testbed/images`.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::Read,
     os::unix::fs::PermissionsExt as _,
@@ -22,7 +23,8 @@ const GENERATION: &[u8] = b"1";
 ///
 /// A recipe is a directory with a program `build`, which is given the path of the root file system
 /// to make, a tar compressed with gzip; and `config.json`, which says how to run it. An archive is
-/// made when no test of this target directory has made it from the same recipe yet.
+/// made when no test of this target directory has made it from the same recipe yet. What several
+/// recipes share lies in `common`.
 #[derive(Debug, Clone, Copy)]
 pub struct Images;
 
@@ -59,13 +61,8 @@ impl Images {
 
 /// What an archive is made of, as a word: recipe, name, processor, kit.
 fn key(source: &Path, reference: &str) -> Result<String> {
-    let mut files = Vec::new();
-    for entry in
-        fs::read_dir(source).with_context(|| format!("open recipe `{}`", source.display()))?
-    {
-        files.push(entry?.path());
-    }
-    files.sort();
+    let shared = source.with_file_name("common");
+    let files = [files(source)?, files(&shared)?].concat();
     let mut digest = Sha256::new();
     let mut add = |bytes: &[u8]| {
         digest.update(bytes.len().to_le_bytes());
@@ -80,6 +77,16 @@ fn key(source: &Path, reference: &str) -> Result<String> {
         add(&fs::read(&file)?);
     }
     Ok(digest.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The files of a directory, in order.
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory)
+        .with_context(|| format!("open recipe `{}`", directory.display()))?;
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    Ok(files)
 }
 
 /// Removes archives of older recipes, and what a killed build left.
@@ -107,6 +114,7 @@ fn build(source: &Path, reference: &str, staging: &Path) -> Result<()> {
         .env_clear()
         .envs([("PATH", PATH), ("LANG", "C.UTF-8"), ("HOME", "/root")])
         .env("TMPDIR", staging)
+        .envs(proxies())
         .stdin(Stdio::null())
         .stdout(words.try_clone()?)
         .stderr(words)
@@ -118,6 +126,13 @@ fn build(source: &Path, reference: &str, staging: &Path) -> Result<()> {
     oci::write_archive(&rootfs, reference, &config, &staging.join("image.tar"))?;
     fs::remove_file(&rootfs)?;
     Ok(())
+}
+
+/// How this machine reaches package sources.
+fn proxies() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| name.to_ascii_lowercase().ends_with("_proxy"))
+    })
 }
 
 /// Reads `config.json`: lists of words by the names of the OCI image configuration.
