@@ -117,6 +117,7 @@ async fn run_down(layout: &Layout, args: DownArgs) -> Result<ExitCode, CliError>
     for sandbox in &report.sandboxes {
         remove_pod_files(&pods, sandbox)?;
     }
+    remove_empty_directories(&pods);
     for pod in &report.pods {
         output::line(pod).map_err(CliError::Output)?;
     }
@@ -130,21 +131,25 @@ async fn run_down(layout: &Layout, args: DownArgs) -> Result<ExitCode, CliError>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes what crilet wrote for a pod, and the directory of such files with the last one.
+/// Removes what crilet wrote for a pod.
 fn remove_pod_files(pods: &StateDir, sandbox: &str) -> Result<(), CliError> {
     let file = pods.hosts_file(sandbox);
     let Some(directory) = file.parent() else { return Ok(()) };
     match fs::remove_dir_all(directory) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            return Err(CliError::PodFiles { path: directory.to_owned(), cause });
+            Err(CliError::PodFiles { path: directory.to_owned(), cause })
         }
-        _ => {}
+        _ => Ok(()),
     }
-    // These hold other things as a rule.
-    for around in directory.ancestors().skip(1).take(2) {
-        fs::remove_dir(around).unwrap_or_default();
+}
+
+/// Removes the directory of such files, and the one around it. They stay while they hold anything:
+/// pods of another runtime, say.
+fn remove_empty_directories(pods: &StateDir) {
+    let directories = pods.hosts_file("any");
+    for directory in directories.ancestors().skip(2).take(2) {
+        fs::remove_dir(directory).unwrap_or_default();
     }
-    Ok(())
 }
 
 async fn run_status(layout: &Layout, args: StatusArgs) -> Result<ExitCode, CliError> {
