@@ -2,5 +2,10 @@
 //! isolated hosts.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
 
+mod blog;
+mod cri;
 mod image;
+mod images;
+mod pull;
 mod runtime;
+mod support;
