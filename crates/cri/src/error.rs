@@ -89,6 +89,19 @@ pub enum CriError {
         #[source]
         cause: io::Error,
     },
+    /// The connection ended before there was an answer; whether the call was done is not known.
+    #[error("{method}{}: the runtime at {endpoint} went away", ForObject(.object))]
+    Lost {
+        /// The CRI method.
+        method: &'static str,
+        /// What it was called on.
+        object: Option<Object>,
+        /// Where the runtime was.
+        endpoint: Endpoint,
+        /// What the kernel, or HTTP/2, said.
+        #[source]
+        cause: io::Error,
+    },
     /// The runtime answered a call with an error.
     #[error("{method}{}: {message} ({code})", ForObject(.object))]
     Call {
@@ -156,7 +169,10 @@ impl CriError {
             Self::Call { code, .. } => Some(*code),
             Self::Deadline { .. } => Some(Code::DeadlineExceeded),
             Self::NotCri { .. } => Some(Code::Unimplemented),
-            Self::Connect { .. } | Self::Malformed { .. } | Self::Incomplete { .. } => None,
+            Self::Connect { .. }
+            | Self::Lost { .. }
+            | Self::Malformed { .. }
+            | Self::Incomplete { .. } => None,
         }
     }
 
@@ -174,13 +190,20 @@ impl CriError {
 
     /// Whether the runtime is not there, as opposed to unwilling.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Call { code: Code::Unavailable, .. })
+        matches!(
+            self,
+            Self::Connect { .. } | Self::Lost { .. } | Self::Call { code: Code::Unavailable, .. }
+        )
     }
 
     /// What the reader can do about it, where there is such a thing.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Connect { cause, .. } => connect_hint(cause),
+            Self::Lost { .. } => Some(
+                "it was stopped or restarted, or it crashed: its log says why; then try again"
+                    .to_owned(),
+            ),
             Self::NotCri { .. } => Some(
                 "containerd answers so when its CRI plugin is off: take \"cri\" out of \
                  disabled_plugins in /etc/containerd/config.toml and restart it"

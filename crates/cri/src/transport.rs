@@ -55,6 +55,30 @@ pub(crate) struct Call {
     pub(crate) deadline: Duration,
 }
 
+impl Call {
+    /// Whether the call only asks, so that asking twice is the same as asking once.
+    ///
+    /// The methods are named one by one: a method that is forgotten here is merely not repeated.
+    fn only_asks(&self) -> bool {
+        matches!(
+            self.method,
+            "Version"
+                | "Status"
+                | "ListPodSandbox"
+                | "PodSandboxStatus"
+                | "ListContainers"
+                | "ContainerStatus"
+                | "ListImages"
+                | "ImageStatus"
+                | "ImageFsInfo"
+        )
+    }
+}
+
+/// What the client waits longer than it tells the runtime to: the runtime's own notice that time is
+/// up must not race with ours, which says how long that was.
+const NOTICE: Duration = Duration::from_secs(1);
+
 /// A connection; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
@@ -97,6 +121,11 @@ impl Transport {
     pub(crate) async fn unary(&self, call: Call, request: Bytes) -> Result<Bytes, CriError> {
         let version = self.api_version();
         let mut answer = self.attempt(&call, version, request.clone()).await?;
+        // The runtime may have been restarted since the last call, which shows only now. What
+        // changes something is not repeated: the runtime may have done it before it went.
+        if call.only_asks() && answer.as_ref().is_err_and(is_lost) {
+            answer = self.attempt(&call, version, request.clone()).await?;
+        }
         if answer.as_ref().is_err_and(is_unknown_service) {
             let other = match version {
                 ApiVersion::V1 => ApiVersion::V1Alpha2,
@@ -126,7 +155,7 @@ impl Transport {
             .max_decoding_message_size(LARGEST_MESSAGE);
         let mut request = Request::new(message);
         // The runtime is told, too, so that it gives up what nobody waits for any more.
-        request.set_timeout(call.deadline);
+        request.set_timeout(call.deadline.saturating_add(NOTICE));
         let exchange = async {
             grpc.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
             grpc.unary(request, path, BytesCodec).await
@@ -142,14 +171,19 @@ impl Transport {
     }
 
     fn call_error(&self, call: Call, status: &Status) -> CriError {
-        if let Some(cause) = connection_cause(status) {
-            return CriError::Connect { endpoint: self.endpoint.clone(), cause };
-        }
-        CriError::Call {
-            method: call.method,
-            object: call.object,
-            code: status.code().into(),
-            message: status.message().trim().to_owned(),
+        let Call { method, object, .. } = call;
+        let endpoint = self.endpoint.clone();
+        match connection_failure(status) {
+            Some(ConnectionFailure::Refused(cause)) => CriError::Connect { endpoint, cause },
+            Some(ConnectionFailure::Lost(cause)) => {
+                CriError::Lost { method, object, endpoint, cause }
+            }
+            None => CriError::Call {
+                method,
+                object,
+                code: status.code().into(),
+                message: status.message().trim().to_owned(),
+            },
         }
     }
 }
@@ -219,19 +253,38 @@ fn is_unknown_service(status: &Status) -> bool {
         && (status.message().is_empty() || status.message().starts_with("unknown service runtime."))
 }
 
-/// The kernel's error below a transport failure, when the connection could not be made at all.
-fn connection_cause(status: &Status) -> Option<io::Error> {
-    let mut source = status.source();
-    while let Some(error) = source {
-        if let Some(cause) = error.downcast_ref::<io::Error>() {
-            return Some(cause.raw_os_error().map_or_else(
-                || io::Error::new(cause.kind(), cause.to_string()),
-                io::Error::from_raw_os_error,
-            ));
-        }
-        source = error.source();
-    }
-    None
+/// What became of a connection, when the runtime itself did not answer.
+enum ConnectionFailure {
+    /// It could not be made.
+    Refused(io::Error),
+    /// It ended before the answer was there.
+    Lost(io::Error),
+}
+
+fn is_lost(status: &Status) -> bool {
+    matches!(connection_failure(status), Some(ConnectionFailure::Lost(_)))
+}
+
+/// Tells failures of the connection from the runtime's answers, which have no source.
+fn connection_failure(status: &Status) -> Option<ConnectionFailure> {
+    let source = status.source()?;
+    let chain: Vec<_> = std::iter::successors(Some(source), |&error| error.source()).collect();
+    let kernel = chain.iter().find_map(|error| error.downcast_ref::<io::Error>());
+    let cause = kernel.map_or_else(|| io::Error::other(deepest(&chain)), copy);
+    let refused = chain.iter().any(|error| error.is::<tonic::ConnectError>());
+    Some(if refused { ConnectionFailure::Refused(cause) } else { ConnectionFailure::Lost(cause) })
+}
+
+/// The layers above only say "transport error" in their own ways.
+fn deepest(chain: &[&(dyn StdError + 'static)]) -> String {
+    chain.last().map_or_else(String::new, ToString::to_string)
+}
+
+fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(
+        || io::Error::new(error.kind(), error.to_string()),
+        io::Error::from_raw_os_error,
+    )
 }
 
 fn io_cause(error: tonic::transport::Error) -> io::Error {

@@ -41,7 +41,7 @@ impl Client {
         Ok(answer.image_ref)
     }
 
-    /// Removes an image with all its names. Idempotent.
+    /// Removes an image with all its names; one that does not exist is fine.
     pub async fn remove_image(&self, reference: &str) -> Result<(), CriError> {
         let request = v1::RemoveImageRequest { image: Some(spec(reference)) };
         let _: v1::RemoveImageResponse = self

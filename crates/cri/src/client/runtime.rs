@@ -35,7 +35,10 @@ impl Client {
         present("RunPodSandbox", object, answer.pod_sandbox_id)
     }
 
-    /// Stops a sandbox with all its containers at once, and gives back its network. Idempotent.
+    /// Stops a sandbox with all its containers at once, and gives back its network.
+    ///
+    /// Stopping a stopped one succeeds. The CRI promises the same for one that does not exist, but
+    /// containerd 1.6 answers that it is not found ([`CriError::is_not_found`]).
     pub async fn stop_pod_sandbox(&self, id: &str) -> Result<(), CriError> {
         let request = v1::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let _: v1::StopPodSandboxResponse = self
@@ -44,7 +47,7 @@ impl Client {
         Ok(())
     }
 
-    /// Removes a sandbox and its containers, running or not. Idempotent.
+    /// Removes a sandbox and its containers, running or not; one that does not exist is fine.
     pub async fn remove_pod_sandbox(&self, id: &str) -> Result<(), CriError> {
         let request = v1::RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let _: v1::RemovePodSandboxResponse = self
@@ -105,7 +108,10 @@ impl Client {
     }
 
     /// Asks a container to end and kills it after `grace` (whole seconds, rounded up; zero kills
-    /// at once). Idempotent.
+    /// at once).
+    ///
+    /// Stopping a stopped one succeeds. The CRI promises the same for one that does not exist, but
+    /// containerd 1.6 answers that it is not found ([`CriError::is_not_found`]).
     pub async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), CriError> {
         let request =
             v1::StopContainerRequest { container_id: id.to_owned(), timeout: whole_seconds(grace) };
@@ -115,7 +121,7 @@ impl Client {
         Ok(())
     }
 
-    /// Removes a container, running or not. Idempotent.
+    /// Removes a container, running or not; one that does not exist is fine.
     pub async fn remove_container(&self, id: &str) -> Result<(), CriError> {
         let request = v1::RemoveContainerRequest { container_id: id.to_owned() };
         let _: v1::RemoveContainerResponse = self

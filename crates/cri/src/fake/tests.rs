@@ -325,17 +325,94 @@ async fn connections_are_lost_before_or_after() {
     assert_eq!(bed.fake.counts(), (1, 0), "it was done");
     // The client connects anew by itself.
     assert_eq!(bed.client.list_pod_sandboxes(None).await.unwrap().len(), 1);
-    bed.fake.drop_connections();
-    // A call may still go out on the connection that has just ended.
-    let mut last = bed.client.version().await;
-    for _ in 0..100 {
-        if last.is_ok() {
-            break;
+}
+
+#[tokio::test]
+async fn what_only_asks_survives_a_restart_of_the_runtime() {
+    let bed = bed(Fake::builder().image("busybox")).await;
+    let (client, fake) = (&bed.client, &bed.fake);
+    let sandbox = bed.run("web").await;
+    let id = bed.start(&sandbox, "one").await;
+    for round in 0..20 {
+        fake.drop_connections();
+        match round % 9 {
+            0 => client.version().await.map(drop),
+            1 => client.status(false).await.map(drop),
+            2 => client.list_pod_sandboxes(None).await.map(drop),
+            3 => client.pod_sandbox_status(&sandbox, false).await.map(drop),
+            4 => client.list_containers(None).await.map(drop),
+            5 => client.container_status(&id, false).await.map(drop),
+            6 => client.list_images(None).await.map(drop),
+            7 => client.image_status("busybox", false).await.map(drop),
+            _ => client.image_fs_info().await.map(drop),
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        last = bed.client.version().await;
+        .unwrap_or_else(|error| panic!("round {round}: {error:?}"));
     }
-    last.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_is_repeated_once_and_no_more() {
+    let bed = bed(Fake::builder()).await;
+    bed.fake.fault("Version", Fault::drop_connection());
+    bed.client.version().await.unwrap();
+    assert_eq!(bed.fake.call_lines(), ["Version", "Version"]);
+    bed.fake.clear_calls();
+    bed.fake.fault("Version", Fault::drop_connection().always());
+    let error = bed.client.version().await.unwrap_err();
+    assert!(matches!(error, CriError::Lost { method: "Version", .. }), "{error:?}");
+    assert!(error.is_unreachable() && error.hint().is_some(), "{error:?}");
+    assert_eq!(bed.fake.call_lines(), ["Version", "Version"]);
+}
+
+#[tokio::test]
+async fn what_changes_something_is_never_repeated() {
+    let methods = [
+        "RunPodSandbox",
+        "CreateContainer",
+        "StartContainer",
+        "StopContainer",
+        "RemoveContainer",
+        "StopPodSandbox",
+        "RemovePodSandbox",
+        "PullImage",
+        "RemoveImage",
+        "ReopenContainerLog",
+        "ExecSync",
+    ];
+    let bed = bed(Fake::builder()).await;
+    let client = &bed.client;
+    for method in methods {
+        bed.fake.clear_calls();
+        bed.fake.fault(method, Fault::drop_connection());
+        let result = match method {
+            "RunPodSandbox" => client.run_pod_sandbox(pod("web"), "").await.map(drop),
+            "CreateContainer" => bed.create("x", "one").await.map(drop),
+            "StartContainer" => client.start_container("x").await,
+            "StopContainer" => client.stop_container("x", Duration::ZERO).await,
+            "RemoveContainer" => client.remove_container("x").await,
+            "StopPodSandbox" => client.stop_pod_sandbox("x").await,
+            "RemovePodSandbox" => client.remove_pod_sandbox("x").await,
+            "PullImage" => client.pull_image(image("x"), None, None).await.map(drop),
+            "RemoveImage" => client.remove_image("x").await,
+            "ReopenContainerLog" => client.reopen_container_log("x").await,
+            _ => client.exec_sync("x", Vec::new(), Duration::ZERO).await.map(drop),
+        };
+        let error = result.unwrap_err();
+        assert!(matches!(error, CriError::Lost { .. }), "{method}: {error:?}");
+        let calls = bed.fake.call_lines();
+        assert_eq!(calls.iter().filter(|line| line.starts_with(method)).count(), 1, "{calls:?}");
+        // A question brings the connection back for the next round.
+        client.version().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_that_does_not_come_back_is_told_as_such() {
+    let bed = bed(Fake::builder()).await;
+    let Bed { fake, client, _directory } = bed;
+    drop(fake);
+    let error = client.version().await.unwrap_err();
+    assert!(matches!(error, CriError::Connect { .. }), "{error:?}");
 }
 
 #[tokio::test]
