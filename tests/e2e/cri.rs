@@ -1,7 +1,9 @@
 //! The client against a real containerd, in both versions of the CRI, and a runtime that is not
 //! crilet's own.
 
-use crilet_cri::{ApiVersion, Client, Code, CriError, Endpoint, v1};
+use std::path::Path;
+
+use crilet_cri::{ApiVersion, Client, Code, CriError, Endpoint, inventory, v1};
 use crilet_testkit::{Host, SystemContainerd, wait_until};
 
 use crate::support::{
@@ -27,6 +29,11 @@ fn sandbox(log_directory: &str) -> v1::PodSandboxConfig {
             attempt: 0,
         }),
         log_directory: log_directory.to_owned(),
+        port_mappings: vec![v1::PortMapping {
+            container_port: 80,
+            host_port: 8081,
+            ..Default::default()
+        }],
         linux: Some(v1::LinuxPodSandboxConfig::default()),
         ..Default::default()
     }
@@ -69,10 +76,38 @@ async fn live_and_die(host: &Host, client: &Client) {
     let tags: Vec<_> = images.iter().flat_map(|image| &image.repo_tags).collect();
     assert!(tags.iter().any(|tag| *tag == "crilet.test/busybox:1"), "{tags:?}");
 
+    assert_inventory(host, client, &pod).await;
     client.stop_pod_sandbox(&pod).await.unwrap();
     client.remove_pod_sandbox(&pod).await.unwrap();
     let pods = client.list_pod_sandboxes(None).await.unwrap();
     assert_eq!(pods, []);
+}
+
+/// What the runtime tells in its verbose statuses is what the kernel says.
+async fn assert_inventory(host: &Host, client: &Client, sandbox: &str) {
+    let pods = inventory::read(client, inventory::Detail::Full).await.unwrap();
+    let [pod] = pods.as_slice() else { panic!("{pods:#?}") };
+    assert_eq!((pod.id.as_str(), pod.state), (sandbox, inventory::PodState::Ready));
+    let details = pod.details.as_ref().unwrap();
+    assert_eq!(details.log_directory.as_deref(), Some(Path::new("/root/raw")));
+    let ports: Vec<_> = details.ports.iter().map(ToString::to_string).collect();
+    assert_eq!(ports, ["8081->80/tcp"]);
+
+    let [container] = pod.containers.as_slice() else { panic!("{pod:#?}") };
+    let inside = container.details.as_ref().unwrap();
+    assert_eq!(inside.log_path.as_deref(), Some(Path::new("/root/raw/main.log")));
+    let namespace = details.network_namespace.as_ref().unwrap().display();
+    let (pause, main) = (details.pid.unwrap(), inside.pid.unwrap());
+    let same = format!(
+        "stat -L -c %i {namespace} /proc/{pause}/ns/net /proc/{main}/ns/net | uniq | wc -l\n\
+         nsenter --net={namespace} ip -o address show eth0"
+    );
+    let kernel = host.shell(&same).success().unwrap();
+    assert!(kernel.starts_with("1\n"), "one network namespace: {kernel}");
+    assert!(!details.ips.is_empty());
+    for ip in &details.ips {
+        assert_contains(&kernel, &format!(" {ip}/"));
+    }
 }
 
 #[test]
