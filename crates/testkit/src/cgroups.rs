@@ -176,20 +176,37 @@ fn remove_tree(root: &Path) -> Option<String> {
 
 /// Removes groups whose maker is gone: a test that was killed could not.
 fn remove_stale(mount_point: &Path) {
-    let Ok(entries) = fs::read_dir(mount_point) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let maker = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
-        if maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Best effort: whoever finds it next tries again.
-            drop(remove_tree(&entry.path()));
-        }
+    for group in abandoned(mount_point, PREFIX) {
+        // Best effort: whoever finds it next tries again.
+        drop(remove_tree(&group));
     }
+}
+
+/// Directories named `prefix`, the process id of their maker, and more, whose maker is gone.
+pub(crate) fn abandoned(directory: &Path, prefix: &str) -> Vec<PathBuf> {
+    let is_abandoned = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let maker = name.and_then(|name| name.strip_prefix(prefix)?.split('-').next());
+        maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+    };
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).filter(|path| is_abandoned(path)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_dead_maker_left_is_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mine = format!("x-{}-0", process::id());
+        // No process has an id beyond the largest there can be.
+        for name in [mine.as_str(), "x-4194305-0", "y-4194305-0", "x-"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        assert_eq!(abandoned(directory.path(), "x-"), [directory.path().join("x-4194305-0")]);
+    }
 
     #[test]
     fn mounts_of_both_versions_are_read() {

@@ -3,7 +3,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{self, Child, ChildStdin, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    cgroups::{Hierarchy, HostCgroups},
+    cgroups::{self, Hierarchy, HostCgroups},
     command::Run,
     http::{self, HttpResponse},
     snapshot::Snapshot,
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What a host covers, so that what lies there must be kept on purpose.
 const COVERED: [&str; 5] = ["/root", "/etc", "/var", "/opt", "/run"];
+/// Names of directories that go with hosts begin so; the process id of their maker follows.
+const SCRATCH: &str = "crilet-host-";
 const END: Duration = Duration::from_secs(20);
 
 /// Joins the control groups given before `--`, then becomes the program after it.
@@ -77,7 +79,12 @@ impl Host {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         ensure!(nix::unistd::geteuid().is_root(), "an isolated host needs root");
         let name = COUNT.fetch_add(1, Ordering::Relaxed).to_string();
-        let scratch = tempfile::Builder::new().prefix("crilet-host-").tempdir()?;
+        for left in cgroups::abandoned(&std::env::temp_dir(), SCRATCH) {
+            // Of a test that was killed; another test may be removing it at the same time.
+            drop(fs::remove_dir_all(left));
+        }
+        let prefix = format!("{SCRATCH}{}-", process::id());
+        let scratch = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let words = File::create(scratch.path().join("init.log"))?;
         let cgroups = HostCgroups::create(&name)?;
         let mut holder = match holder_command(&cgroups, words.into())?.spawn() {
