@@ -120,10 +120,20 @@ impl HostCgroups {
     }
 }
 
-/// Every hierarchy mounted on this machine.
+/// Every hierarchy mounted on this machine, each at the first place where it is.
 pub(crate) fn hierarchies() -> Result<Vec<Hierarchy>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mount table")?;
-    Ok(mounts.lines().filter_map(parse_mount).collect())
+    Ok(parse_mounts(&mounts))
+}
+
+fn parse_mounts(table: &str) -> Vec<Hierarchy> {
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for hierarchy in table.lines().filter_map(parse_mount) {
+        if found.iter().all(|known| known.options != hierarchy.options) {
+            found.push(hierarchy);
+        }
+    }
+    found
 }
 
 /// Reads one line of mountinfo: `id parent device root target options… - type source super`.
@@ -225,5 +235,8 @@ mod tests {
         assert_eq!(hierarchy.options, "");
 
         assert!(parse_mount("22 1 8:1 / / rw - ext4 /dev/sda1 rw").is_none());
+
+        let twice = format!("{v1}\n{v2}\n{}", v1.replace("/sys/fs", "/elsewhere"));
+        assert_eq!(parse_mounts(&twice).len(), 2);
     }
 }
