@@ -9,6 +9,10 @@ use crilet_pod::{
     images::{Credentials, PullPolicy, basic},
 };
 use serde_json::json;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{args::Global, connect, errors::CliError, output, progress::Progress, values};
@@ -82,7 +86,7 @@ pub(crate) async fn run(global: &Global, args: RunArgs) -> Result<ExitCode, CliE
     let options = options(&args)?;
     let client = connect::client(global).await?;
     let cancel = CancellationToken::new();
-    let watch = watch_interrupts(cancel.clone());
+    let watch = watch_interrupts(cancel.clone())?;
     let progress = Progress::start(client.endpoint());
     let launched = crilet_pod::launch(&client, spec, &options, &progress, &cancel).await;
     progress.finish().await;
@@ -111,28 +115,28 @@ fn options(args: &RunArgs) -> Result<LaunchOptions, CliError> {
 }
 
 /// The first Ctrl-C or SIGTERM undoes what was done; the second one leaves at once.
-fn watch_interrupts(cancel: CancellationToken) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        interrupted().await;
-        cancel.cancel();
-        output::say("\ninterrupted: undoing what was done; again to leave at once");
-        interrupted().await;
-        output::leave("left: see `crilet ps --all` for what remains", 130);
-    })
-}
-
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
+///
+/// Both are caught from here on and not only while somebody waits for them: one that comes in
+/// between must not be lost.
+fn watch_interrupts(cancel: CancellationToken) -> Result<JoinHandle<()>, CliError> {
+    let failed = |cause| CliError::Start { cause };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        // Without a handler the signal ends the process, which is what it did before.
-        Err(_) => std::future::pending().await,
-    }
+    };
+    Ok(tokio::spawn(async move {
+        next().await;
+        cancel.cancel();
+        // A terminal has just shown `^C`.
+        let start = if output::is_interactive() { "\n" } else { "" };
+        output::say(&format!("{start}interrupted: undoing what was done; again to leave at once"));
+        next().await;
+        output::leave("left without undoing: `crilet ps --all` shows what remains", 130);
+    }))
 }
 
 fn print(launched: Launched, format: Format) -> Result<ExitCode, CliError> {
