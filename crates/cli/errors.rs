@@ -34,13 +34,13 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
     /// The process itself could not get going.
-    #[error("start crilet")]
+    #[error("failed to start")]
     Start {
         #[source]
         cause: io::Error,
     },
     /// Standard output cannot be written to.
-    #[error("write to standard output")]
+    #[error("failed to write to standard output")]
     Output(#[source] io::Error),
     /// Input files that cannot be used.
     #[error("{0}")]
@@ -67,14 +67,14 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// What crilet wrote for a pod cannot be removed.
-    #[error("remove `{}`", path.display())]
+    #[error("failed to remove `{}`", path.display())]
     PodFiles {
         path: PathBuf,
         #[source]
         cause: io::Error,
     },
     /// The embedded runtime's log cannot be read.
-    #[error("read `{}`", path.display())]
+    #[error("failed to read `{}`", path.display())]
     Log {
         path: PathBuf,
         #[source]
@@ -96,6 +96,7 @@ impl CliError {
             | Self::Discovery(DiscoveryError::Config { .. })
             | Self::Credentials(_) => BAD_INPUT,
             Self::Discovery(_) => NO_RUNTIME,
+            Self::Runtime(CriError::NotCri { .. }) => NO_RUNTIME,
             Self::Runtime(error) if error.is_unreachable() => NO_RUNTIME,
             Self::Embedded(RuntimeError::Leftovers { .. }) | Self::PodFiles { .. } => LEFT_BEHIND,
             Self::Load(LoadError::Cri(error)) if error.is_unreachable() => NO_RUNTIME,
@@ -135,10 +136,14 @@ fn launch_code(error: &LaunchError) -> u8 {
         matches!(failure.step, Step::FindImage { .. } | Step::PullImage { .. })
             && !matches!(&failure.cause, Cause::Runtime(error) if error.is_unreachable())
     };
+    let input =
+        |failure: &Failure| matches!(&failure.cause, Cause::Credentials(error) if error.is_input());
     if !error.left.is_empty() {
         LEFT_BEHIND
     } else if error.is_interrupted() {
         INTERRUPTED
+    } else if error.failures.iter().all(input) {
+        BAD_INPUT
     } else if error.failures.iter().any(image) {
         NO_IMAGE
     } else {
@@ -175,7 +180,8 @@ fn report_launch(error: &LaunchError) {
         output::say(&format!("nothing of pod `{}` was left behind{former}", error.pod));
     } else {
         output::say(&format!(
-            "pod `{pod}` could not be undone completely{former}; try `crilet rm {pod}`",
+            "error: pod `{pod}` could not be undone completely{former}\n\
+             hint: `crilet rm {pod}` removes what is left",
             pod = error.pod
         ));
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, future::Future, process::ExitCode, time::Duration};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use crilet_cri::{
     Client,
     inventory::{self, Detail, Pod},
@@ -17,12 +17,13 @@ use crate::{
 
 /// Which pods, and how long they may take to end.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("targets").required(true))]
 pub(crate) struct Targets {
     /// Pods: NAME, NAMESPACE/NAME, an id or its beginning
-    #[arg(value_name = "POD", required_unless_present = "all")]
+    #[arg(value_name = "POD", group = "targets")]
     pods: Vec<String>,
     /// All pods of the runtime, whoever made them
-    #[arg(short, long, conflicts_with = "pods")]
+    #[arg(short, long, group = "targets")]
     all: bool,
     /// How long containers may take to end before they are killed
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]

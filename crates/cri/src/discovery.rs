@@ -50,6 +50,18 @@ impl fmt::Display for Source {
     }
 }
 
+/// A source in the middle of a sentence.
+struct Named<'a>(&'a Source);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Source::Given => formatter.write_str("that was given"),
+            source => source.fmt(formatter),
+        }
+    }
+}
+
 /// Where to look.
 #[derive(Debug, Clone)]
 pub struct Search {
@@ -93,10 +105,17 @@ impl Found {
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// The runtime that was named does not answer.
-    #[error("use the runtime {source_name}")]
+    #[error("the runtime {} cannot be used", Named(source_name))]
     Named {
         /// Who named it.
         source_name: Source,
+        /// Why it cannot be used.
+        #[source]
+        cause: CriError,
+    },
+    /// The image service, which was named apart from the runtime, does not answer.
+    #[error("the image service cannot be used")]
+    Images {
         /// Why it cannot be used.
         #[source]
         cause: CriError,
@@ -121,7 +140,7 @@ impl DiscoveryError {
     /// What the reader can do about it, where there is such a thing.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Named { cause, .. } => cause.hint(),
+            Self::Named { cause, .. } | Self::Images { cause } => cause.hint(),
             Self::None { tried }
                 if tried.iter().any(|(_, why)| why.contains("ermission denied")) =>
             {
@@ -141,7 +160,11 @@ impl DiscoveryError {
 /// # Errors
 /// [`DiscoveryError`] with everything that was tried.
 pub async fn discover(search: &Search) -> Result<Found, DiscoveryError> {
-    let config = read_crictl_config(&search.crictl_config)?;
+    // Whoever names a runtime means it with its images, and is not held up by a broken file.
+    let config = match search.given {
+        Some(_) => CrictlConfig::default(),
+        None => read_crictl_config(&search.crictl_config)?,
+    };
     let images = search.given_images.clone().or(config.images);
     let named = match (&search.given, config.runtime) {
         (Some(endpoint), _) => Some((endpoint.clone(), Source::Given)),
@@ -158,9 +181,9 @@ pub async fn discover(search: &Search) -> Result<Found, DiscoveryError> {
         }
         None => first_that_answers(search).await?,
     };
-    let named = |cause| DiscoveryError::Named { source_name: source.clone(), cause };
+    let unusable = |cause| DiscoveryError::Images { cause };
     let client = match images {
-        Some(endpoint) => client.with_image_endpoint(&endpoint).await.map_err(named)?,
+        Some(endpoint) => client.with_image_endpoint(&endpoint).await.map_err(unusable)?,
         None => client,
     };
     Ok(Found { client, source, version })

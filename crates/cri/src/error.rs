@@ -81,7 +81,7 @@ impl fmt::Display for Object {
 #[derive(Debug, thiserror::Error)]
 pub enum CriError {
     /// No connection to the runtime's socket.
-    #[error("connect to the runtime at {endpoint}")]
+    #[error("cannot connect to the runtime at {endpoint}")]
     Connect {
         /// Where the runtime was expected.
         endpoint: Endpoint,
@@ -201,7 +201,7 @@ impl CriError {
         match self {
             Self::Connect { cause, .. } => connect_hint(cause),
             Self::Lost { .. } => Some(
-                "it was stopped or restarted, or it crashed: its log says why; then try again"
+                "it was restarted, or it crashed, or it is no CRI runtime: its log says more"
                     .to_owned(),
             ),
             Self::NotCri { .. } => Some(
@@ -236,7 +236,7 @@ fn connect_hint(cause: &io::Error) -> Option<String> {
         }
         io::ErrorKind::PermissionDenied => "runtimes listen for root only; try again with sudo",
         io::ErrorKind::ConnectionRefused => {
-            "the socket is left from a runtime that no longer runs; start it again"
+            "nothing listens there: the runtime that made the socket has ended; start it again"
         }
         _ => return None,
     };

@@ -28,7 +28,7 @@ impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inspect => write!(formatter, "see what runs"),
-            Self::FindImage { image } => write!(formatter, "look for image `{image}`"),
+            Self::FindImage { image } => write!(formatter, "find image `{image}`"),
             Self::PullImage { image } => write!(formatter, "pull image `{image}`"),
             Self::PublishPort { port } => write!(formatter, "publish port {port}"),
             Self::RemoveFormer { pod } => write!(formatter, "remove the former pod `{pod}`"),

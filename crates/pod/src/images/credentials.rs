@@ -10,7 +10,7 @@ use super::docker_config::{self, Environment};
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// A credentials file cannot be read.
-    #[error("read `{}`", path.display())]
+    #[error("cannot read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum CredentialsError {
         cause: std::io::Error,
     },
     /// A credentials file is not what docker writes.
-    #[error("understand `{}`", path.display())]
+    #[error("cannot understand `{}`", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum CredentialsError {
         of: String,
     },
     /// A credential helper could not be run, or failed.
-    #[error("ask the credential helper for `{server}`")]
+    #[error("the credential helper for `{server}` gave nothing")]
     Helper {
         /// The registry it was asked for.
         server: String,
@@ -43,7 +43,7 @@ pub enum CredentialsError {
         cause: ExecError,
     },
     /// A credential helper answered with something else than JSON.
-    #[error("understand what `{helper}` answered")]
+    #[error("cannot understand what `{helper}` answered")]
     HelperAnswer {
         /// The helper.
         helper: String,
@@ -57,6 +57,11 @@ pub enum CredentialsError {
 }
 
 impl CredentialsError {
+    /// Whether something is wrong with what the user gave or wrote, as opposed to a helper.
+    pub fn is_input(&self) -> bool {
+        !matches!(self, Self::Helper { .. } | Self::HelperAnswer { .. })
+    }
+
     /// What the reader can do about it, where there is such a thing.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -256,6 +256,6 @@ mod tests {
         assert_eq!(error.to_string(), "the credentials of `a` are not base64 of USER:PASSWORD");
         std::fs::write(&path, "{").unwrap();
         let error = lookup(&environment, "a", "b").await.unwrap_err();
-        assert_eq!(error.to_string(), format!("understand `{}`", path.display()));
+        assert_eq!(error.to_string(), format!("cannot understand `{}`", path.display()));
     }
 }
