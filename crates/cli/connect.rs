@@ -9,7 +9,7 @@ use crilet_cri::{
 };
 use crilet_pod::{StateDir, images::Environment};
 
-use crate::{args::Global, errors::CliError};
+use crate::{errors::CliError, global::Global};
 
 const CRICTL_CONFIG: &str = "/etc/crictl.yaml";
 

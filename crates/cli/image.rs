@@ -10,7 +10,7 @@ use crilet_runtime::{
     oci::ImageConfig,
 };
 
-use crate::{args::Global, connect, errors::CliError, output, version::Format};
+use crate::{connect, errors::CliError, global::Global, output, values::Format};
 
 /// Verbs of `crilet image`.
 #[derive(Debug, Args)]

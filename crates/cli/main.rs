@@ -3,6 +3,7 @@
 mod args;
 mod connect;
 mod errors;
+mod global;
 mod image;
 mod output;
 mod pods;

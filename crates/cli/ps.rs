@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::SystemTime};
 use clap::Args;
 use crilet_cri::inventory::{self, Container, ContainerState, Detail, Pod, PodState};
 
-use crate::{args::Global, connect, errors::CliError, output, values};
+use crate::{connect, errors::CliError, global::Global, output, values};
 
 /// How much of an id is shown.
 const SHORT_ID: usize = 13;

@@ -15,7 +15,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{args::Global, connect, errors::CliError, output, progress::Progress, values};
+use crate::{
+    connect,
+    errors::CliError,
+    global::Global,
+    output,
+    progress::Progress,
+    values::{self, Format},
+};
 
 /// Options of `crilet run`.
 #[derive(Debug, Args)]
@@ -64,16 +71,6 @@ enum Pull {
     Always,
     /// None; what is missing is an error
     Never,
-}
-
-/// Forms of output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Reads the files, brings the pod up and prints it.

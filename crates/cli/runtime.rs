@@ -9,7 +9,12 @@ use crilet_runtime::{
     supervise, up,
 };
 
-use crate::{connect, errors::CliError, output, values, version::Format};
+use crate::{
+    connect,
+    errors::CliError,
+    output,
+    values::{self, Format},
+};
 
 /// Verbs of `crilet runtime`.
 #[derive(Debug, Args)]
@@ -115,7 +120,8 @@ async fn run_down(layout: &Layout, args: DownArgs) -> Result<ExitCode, CliError>
     let report: DownReport = down(layout, args.grace, args.purge).await?;
     let pods = connect::pod_state();
     for sandbox in &report.sandboxes {
-        remove_pod_files(&pods, sandbox)?;
+        let failed = |cause| CliError::PodFiles { path: pods.pod(sandbox), cause };
+        pods.remove(sandbox).map_err(failed)?;
     }
     remove_empty_directories(&pods);
     for pod in &report.pods {
@@ -129,18 +135,6 @@ async fn run_down(layout: &Layout, args: DownArgs) -> Result<ExitCode, CliError>
     };
     output::say(&format!("the embedded runtime is {state}{images}"));
     Ok(ExitCode::SUCCESS)
-}
-
-/// Removes what crilet wrote for a pod.
-fn remove_pod_files(pods: &StateDir, sandbox: &str) -> Result<(), CliError> {
-    let file = pods.hosts_file(sandbox);
-    let Some(directory) = file.parent() else { return Ok(()) };
-    match fs::remove_dir_all(directory) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            Err(CliError::PodFiles { path: directory.to_owned(), cause })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Removes the directory of such files, and the one around it. They stay while they hold anything:

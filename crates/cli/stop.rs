@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::{args::Global, connect, errors::CliError, pods::Targets};
+use crate::{connect, errors::CliError, global::Global, pods::Targets};
 
 /// Options of `crilet stop`.
 #[derive(Debug, Args)]

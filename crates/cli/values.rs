@@ -2,6 +2,16 @@
 
 use std::time::Duration;
 
+/// Forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
 /// Reads `90`, `90s`, `1.5m`, `2h`, `250ms`: a number with a unit, seconds without one.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

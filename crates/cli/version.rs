@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::{args::Global, connect, errors::CliError, output};
+use crate::{connect, errors::CliError, global::Global, output, values::Format};
 
 /// Options of `crilet version`.
 #[derive(Debug, Args)]
@@ -13,16 +13,6 @@ pub(crate) struct VersionArgs {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-}
-
-/// Forms of output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Asks the runtime for its version and prints it beside crilet's.

@@ -20,14 +20,18 @@ impl StateDir {
     }
 
     /// Removes what a pod had here. Idempotent.
-    pub(crate) fn remove(&self, sandbox_id: &str) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the kernel said about it; some of it may be left.
+    pub fn remove(&self, sandbox_id: &str) -> io::Result<()> {
         match std::fs::remove_dir_all(self.pod(sandbox_id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn pod(&self, sandbox_id: &str) -> PathBuf {
+    /// The directory of one pod.
+    pub fn pod(&self, sandbox_id: &str) -> PathBuf {
         // Ids come from the runtime and are hexadecimal; anything else must not leave the root.
         let safe: String = sandbox_id.chars().filter(char::is_ascii_alphanumeric).collect();
         self.root.join(safe)

@@ -80,7 +80,8 @@ fn join(sandboxes: Vec<v1::PodSandbox>, containers: Vec<v1::Container>) -> Vec<P
         .into_iter()
         .map(|listed| (listed.pod_sandbox_id.clone(), container(listed)))
         .collect();
-    containers.sort_by(|(_, a), (_, b)| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
+    // Containers of a pod may be made side by side; by name they always stand alike.
+    containers.sort_by(|(_, a), (_, b)| (&a.name, a.created_at).cmp(&(&b.name, b.created_at)));
     for (sandbox_id, container) in containers {
         if let Some(pod) = pods.iter_mut().find(|pod| pod.id == sandbox_id) {
             pod.containers.push(container);

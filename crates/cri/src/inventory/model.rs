@@ -162,7 +162,7 @@ pub struct Pod {
     /// What only a status tells; absent where only lists were read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<PodDetails>,
-    /// The containers, oldest first.
+    /// The containers by name, of one name the oldest first.
     pub containers: Vec<Container>,
 }
 

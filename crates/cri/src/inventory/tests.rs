@@ -68,7 +68,7 @@ fn what_cannot_be_read_is_missing_not_fatal() {
 }
 
 #[test]
-fn containers_join_their_sandbox_in_order_of_creation() {
+fn containers_join_their_sandbox_in_order() {
     let sandbox =
         |id: &str, created_at| v1::PodSandbox { id: id.into(), created_at, ..Default::default() };
     let container = |id: &str, pod: &str, created_at| v1::Container {
