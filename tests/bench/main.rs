@@ -16,7 +16,7 @@ use crilet_testkit::{Host, Images};
 const INSIDE: &str = "CRILET_BENCH_INSIDE";
 
 /// Turns of every contender, unless `--rounds N` says otherwise.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 31;
 
 fn main() -> Result<ExitCode> {
     let rounds = rounds(env::args())?;

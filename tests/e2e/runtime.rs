@@ -121,7 +121,7 @@ fn up_is_idempotent_and_down_leaves_nothing_behind() {
     assert!(crilet.run(&["image", "ls"]).stdout.contains("crilet.test/busybox"));
     crilet.run(&["runtime", "down", "--purge"]);
     crilet.expect_same_as(&before);
-    crilet.host.shell("[ ! -e /var/lib/crilet/runtime ]").success().unwrap();
+    crilet.host.shell("[ -z \"$(ls -A /var/lib/crilet)\" ]").success().unwrap();
 }
 
 #[test]

@@ -97,6 +97,9 @@ pub async fn down(
     if purge {
         report.purged = true;
         problems.note("remove", layout.root(), remove_tree(layout.root()));
+        if let Some(parent) = layout.root().parent() {
+            remove_if_empty(parent);
+        }
     }
     drop(lock);
     problems.into_result().map(|()| report)

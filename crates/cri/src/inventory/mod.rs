@@ -68,7 +68,7 @@ async fn read_filtered(
         tokio::try_join!(client.list_pod_sandboxes(sandboxes), client.list_containers(containers))?;
     let mut pods = join(sandboxes, containers);
     if detail != Detail::Lists {
-        pods = add_details(client, pods, detail).await?;
+        pods = describe(client, pods, detail).await?;
     }
     Ok(pods)
 }
@@ -91,7 +91,11 @@ fn join(sandboxes: Vec<v1::PodSandbox>, containers: Vec<v1::Container>) -> Vec<P
     pods
 }
 
-async fn add_details(
+/// Adds to pods of a list what their statuses tell, and leaves out those that are gone.
+///
+/// # Errors
+/// As [`read()`].
+pub async fn describe(
     client: &Client,
     pods: Vec<Pod>,
     detail: Detail,

@@ -154,7 +154,7 @@ impl Launch<'_> {
         spec: PodSpec,
         observer: &dyn Observer,
     ) -> Result<Launched, Vec<Failure>> {
-        let former = self.former(&spec).await.map_err(one)?;
+        let (former, others) = self.existing(&spec).await.map_err(one)?;
         if let Some(pod) = former.first().filter(|_| !self.options.replace) {
             let existing = compare(pod, &spec);
             let pod = self.read_back(&pod.id).await.map_err(one)?;
@@ -162,7 +162,7 @@ impl Launch<'_> {
         }
         let options = self.options;
         let (pull, credentials) = (options.pull, &options.credentials);
-        ports::check(self.client, &spec, &former).await?;
+        ports::check(self.client, &spec, others).await?;
         images::ensure(self.client, &spec, pull, credentials, observer, self.cancel).await?;
         self.remove_former(&former).await?;
         let mut spec = spec.complete().at(Step::Inspect).map_err(one)?;
@@ -172,10 +172,13 @@ impl Launch<'_> {
         Ok(Launched::Created(self.read_back(&sandbox_id).await.map_err(one)?))
     }
 
-    /// The sandboxes that a pod of this name has already, the running one first.
-    async fn former(&self, spec: &PodSpec) -> Result<Vec<Pod>, Failure> {
-        let pods = inventory::read(self.client, Detail::Lists).await.at(Step::Inspect)?;
-        Ok(find(&pods, &spec.full_name()).unwrap_or_default().into_iter().cloned().collect())
+    /// The sandboxes that a pod of this name has already, the running one first, and all others.
+    async fn existing(&self, spec: &PodSpec) -> Result<(Vec<Pod>, Vec<Pod>), Failure> {
+        let mut pods = inventory::read(self.client, Detail::Lists).await.at(Step::Inspect)?;
+        let found = find(&pods, &spec.full_name()).unwrap_or_default();
+        let former: Vec<_> = found.into_iter().cloned().collect();
+        pods.retain(|pod| !former.iter().any(|former| former.id == pod.id));
+        Ok((former, pods))
     }
 
     async fn remove_former(&mut self, former: &[Pod]) -> Result<(), Vec<Failure>> {

@@ -13,23 +13,20 @@ use crate::{
     error::{AtStep, Cause},
 };
 
-/// Fails when a running pod, other than those about to be replaced, has a port of this one.
+/// Fails when one of the running pods among `others` has a port of this one.
 pub(super) async fn check(
     client: &Client,
     spec: &PodSpec,
-    former: &[Pod],
+    mut others: Vec<Pod>,
 ) -> Result<(), Vec<Failure>> {
     let wanted: Vec<_> =
         spec.sandbox.port_mappings.iter().filter_map(PortMapping::published).collect();
-    if wanted.is_empty() {
+    others.retain(|pod| pod.state == PodState::Ready);
+    if wanted.is_empty() || others.is_empty() {
         return Ok(());
     }
-    let pods = inventory::read(client, Detail::Pods).await.at(Step::Inspect);
-    let mut pods = pods.map_err(|failure| vec![failure])?;
-    pods.retain(|pod| {
-        pod.state == PodState::Ready && !former.iter().any(|former| former.id == pod.id)
-    });
-    let failures = conflicts(&wanted, &pods);
+    let others = inventory::describe(client, others, Detail::Pods).await.at(Step::Inspect);
+    let failures = conflicts(&wanted, &others.map_err(|failure| vec![failure])?);
     if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
