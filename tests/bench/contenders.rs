@@ -21,6 +21,9 @@ const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
 /// Turns for commands that take a few milliseconds.
 const QUICK_ROUNDS: usize = 51;
 
+/// The kernel takes a removed pod's network apart in the background; the next turn must not pay.
+const SETTLING: Duration = Duration::from_millis(300);
+
 /// A pod's files on disk and as messages.
 struct Pod {
     directory: PathBuf,
@@ -114,6 +117,7 @@ async fn remove_all(client: &Client) -> Result<()> {
         client.stop_pod_sandbox(&sandbox.id).await?;
         client.remove_pod_sandbox(&sandbox.id).await?;
     }
+    tokio::time::sleep(SETTLING).await;
     Ok(())
 }
 

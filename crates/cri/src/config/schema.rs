@@ -4,15 +4,21 @@ use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
+/// Only what configurations need: decoding descriptors is most of what reading a file costs.
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(&include_bytes!(concat!(env!("OUT_DIR"), "/cri.descriptors"))[..])
-        .expect("the build script wrote this descriptor set")
+    decode(include_bytes!(concat!(env!("OUT_DIR"), "/configurations.descriptors")))
 });
 
 /// All messages and services of the CRI.
 #[cfg(feature = "fake")]
 pub(crate) fn descriptor_pool() -> &'static DescriptorPool {
-    &POOL
+    static ALL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| decode(include_bytes!(concat!(env!("OUT_DIR"), "/cri.descriptors"))));
+    &ALL
+}
+
+fn decode(set: &[u8]) -> DescriptorPool {
+    DescriptorPool::decode(set).expect("the build script wrote this descriptor set")
 }
 
 /// What a configuration file describes.
