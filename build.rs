@@ -1,13 +1,25 @@
 //! Compiles `proto/cri.proto` for `crates/cri`, which names this file as its build script.
 //!
 //! protox stands in for protoc: the CRI uses the field option `debug_redact`, which the protoc of
-//! Debian 12 (3.21) refuses, and a build must not need a tool on the host. The descriptor set is
-//! kept beside the generated code, because configuration files are read by reflection.
+//! Debian 12 (3.21) refuses, and a build must not need a tool on the host.
+//!
+//! Beside the messages it writes `schema.rs`, constant tables of the fields that configuration files
+//! may have: decoding descriptors when a program starts would cost every command milliseconds. The
+//! descriptor set itself is for the fake runtime and for tests.
 
-use std::{collections::BTreeSet, env, error::Error, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    error::Error,
+    fs,
+    path::PathBuf,
+};
 
 use prost::Message;
-use prost_types::{DescriptorProto, FileDescriptorSet};
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+    field_descriptor_proto::{Label, Type},
+};
 
 const PACKAGE: &str = ".runtime.v1.";
 
@@ -31,8 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .open_files(["cri.proto"])?
         .file_descriptor_set();
     fs::write(out_dir.join("cri.descriptors"), descriptors.encode_to_vec())?;
-    let configurations = only_configurations(descriptors.clone());
-    fs::write(out_dir.join("configurations.descriptors"), configurations.encode_to_vec())?;
+    fs::write(out_dir.join("schema.rs"), schema(&descriptors))?;
     let mut config = tonic_prost_build::Config::new();
     config.skip_debug(HAND_WRITTEN_DEBUG).enable_type_names().btree_map(["."]);
     tonic_prost_build::configure()
@@ -42,29 +53,117 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The part of the set that configuration files need. Taking in all of it costs each run of a pod
-/// some milliseconds.
-fn only_configurations(mut set: FileDescriptorSet) -> FileDescriptorSet {
-    for file in &mut set.file {
-        let mut kept: BTreeSet<String> = CONFIGURATIONS.map(String::from).into();
-        let mut before = 0;
-        while kept.len() > before {
-            before = kept.len();
-            let reached = file.message_type.iter().filter(|message| kept.contains(message.name()));
-            kept.extend(reached.flat_map(types_named).collect::<Vec<_>>());
+/// The tables of all messages and enums that configurations are made of, as constants of the types
+/// in `crates/cri/src/schema.rs`.
+fn schema(set: &FileDescriptorSet) -> String {
+    let outer = || set.file.iter().flat_map(|file| &file.message_type);
+    let messages: BTreeMap<String, &DescriptorProto> =
+        outer().map(|message| (message.name().to_owned(), message)).collect();
+    let nested = outer().flat_map(|message| {
+        message
+            .enum_type
+            .iter()
+            .map(|named| (format!("{}.{}", message.name(), named.name()), named))
+    });
+    let enums: BTreeMap<String, &EnumDescriptorProto> = set
+        .file
+        .iter()
+        .flat_map(|file| &file.enum_type)
+        .map(|named| (named.name().to_owned(), named))
+        .chain(nested)
+        .collect();
+    let mut waiting: Vec<&str> = CONFIGURATIONS.into();
+    let mut written = BTreeSet::new();
+    let mut tables = String::new();
+    while let Some(name) = waiting.pop() {
+        if !written.insert(name) {
+            continue;
         }
-        file.service.clear();
-        file.message_type.retain(|message| kept.contains(message.name()));
-        file.enum_type.retain(|named| kept.contains(named.name()));
+        if let Some(message) = messages.get(name) {
+            tables.push_str(&message_table(message));
+            let values = message.field.iter().map(|field| value_of(message, field).type_name());
+            waiting.extend(values.filter_map(|name| name.strip_prefix(PACKAGE)));
+        } else if let Some(named) = enums.get(name) {
+            tables.push_str(&enum_table(name, named));
+        } else {
+            panic!("`{name}` is no outer message and no enum of cri.proto");
+        }
     }
-    set
+    tables
 }
 
-/// The outermost types that a message's fields name, those of messages within it as well.
-fn types_named(message: &DescriptorProto) -> Vec<String> {
-    let own = message.field.iter().filter_map(|field| {
-        let path = field.type_name().strip_prefix(PACKAGE)?;
-        path.split('.').next().map(ToOwned::to_owned)
-    });
-    own.chain(message.nested_type.iter().flat_map(types_named)).collect()
+fn message_table(message: &DescriptorProto) -> String {
+    let fields: String = message.field.iter().map(|field| field_entry(message, field)).collect();
+    let name = message.name();
+    format!(
+        "pub(crate) static {}: Message = Message {{ name: {name:?}, fields: &[\n{fields}] }};\n",
+        constant(name)
+    )
+}
+
+fn field_entry(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+    let value = value_of(message, field);
+    let count = match (value == field, field.label()) {
+        (false, _) => "Map",
+        (true, Label::Repeated) => "Many",
+        (true, _) => "One",
+    };
+    format!(
+        "    Field {{ name: {:?}, json_name: {:?}, number: {}, count: Count::{count}, kind: {} }},\n",
+        field.name(),
+        field.json_name(),
+        field.number(),
+        kind(value)
+    )
+}
+
+/// The field itself, or the value of its entries if it is a map.
+fn value_of<'a>(
+    message: &'a DescriptorProto,
+    field: &'a FieldDescriptorProto,
+) -> &'a FieldDescriptorProto {
+    let is_entry = |nested: &&DescriptorProto| {
+        nested.options.as_ref().is_some_and(|options| options.map_entry())
+            && field.type_name().ends_with(&format!(".{}.{}", message.name(), nested.name()))
+    };
+    let entry = message.nested_type.iter().find(is_entry);
+    entry.and_then(|entry| entry.field.iter().find(|field| field.number() == 2)).unwrap_or(field)
+}
+
+fn kind(field: &FieldDescriptorProto) -> String {
+    let table = || constant(field.type_name().strip_prefix(PACKAGE).unwrap_or_default());
+    match field.r#type() {
+        Type::String => "Kind::String".to_owned(),
+        Type::Bytes => "Kind::Bytes".to_owned(),
+        Type::Bool => "Kind::Bool".to_owned(),
+        Type::Int32 => "Kind::Int32".to_owned(),
+        Type::Uint32 => "Kind::Uint32".to_owned(),
+        Type::Int64 => "Kind::Int64".to_owned(),
+        Type::Uint64 => "Kind::Uint64".to_owned(),
+        Type::Enum => format!("Kind::Enum(&{})", table()),
+        Type::Message => format!("Kind::Message(&{})", table()),
+        other => panic!("no configuration has had a field of type {other:?}; add it to `Kind`"),
+    }
+}
+
+fn enum_table(name: &str, named: &EnumDescriptorProto) -> String {
+    let values =
+        named.value.iter().map(|value| format!("({:?}, {})", value.name(), value.number()));
+    let values: Vec<_> = values.collect();
+    let name = constant(name);
+    format!("pub(crate) static {name}: Enum = Enum {{ values: &[{}] }};\n", values.join(", "))
+}
+
+/// `PodSandboxConfig` as `POD_SANDBOX_CONFIG`.
+fn constant(name: &str) -> String {
+    let mut constant = String::new();
+    let mut after_lower = false;
+    for letter in name.chars() {
+        if after_lower && letter.is_uppercase() {
+            constant.push('_');
+        }
+        after_lower = letter.is_alphanumeric() && !letter.is_uppercase();
+        constant.push(if letter == '.' { '_' } else { letter.to_ascii_uppercase() });
+    }
+    constant
 }

@@ -18,6 +18,7 @@ mod error;
 pub mod fake;
 mod generated;
 pub mod inventory;
+mod schema;
 mod transport;
 
 pub use client::{Client, Deadlines};

@@ -4,12 +4,12 @@ use crilet_core::{
     similar,
     yaml::{Entry, Node, Value},
 };
-use prost_reflect::{Kind as FieldKind, MessageDescriptor};
 
 use super::{
     finding::Finding,
     schema::{Kind, find_field},
 };
+use crate::schema::{Kind as FieldKind, Message};
 
 const EXPECTED: &str = "expected a CRI pod config (metadata with name and namespace, \
     port_mappings, log_directory, ...) or container config (metadata with name, image, command, \
@@ -29,8 +29,8 @@ pub(super) fn classify(document: &Node) -> Result<Kind, Finding> {
         return refuse(format!("{name}, not a config of the CRI"));
     }
     let (pod, container) = (Kind::Pod.message(), Kind::Container.message());
-    let pod_score = score(entries, &pod, &container);
-    let container_score = score(entries, &container, &pod);
+    let pod_score = score(entries, pod, container);
+    let container_score = score(entries, container, pod);
     match pod_score.cmp(&container_score) {
         std::cmp::Ordering::Greater => Ok(Kind::Pod),
         std::cmp::Ordering::Less => Ok(Kind::Container),
@@ -45,21 +45,17 @@ pub(super) fn classify(document: &Node) -> Result<Kind, Finding> {
 
 /// Counts what speaks for `message` and against `other`: fields that only it has, twice as much as
 /// words that only resemble one; fields that both have are looked into.
-fn score(entries: &[Entry], message: &MessageDescriptor, other: &MessageDescriptor) -> usize {
-    let fields: Vec<_> = message.fields().collect();
-    let own = fields
-        .iter()
-        .map(|field| field.name())
-        .filter(|name| other.get_field_by_name(name).is_none());
-    let own: Vec<&str> = own.collect();
+fn score(entries: &[Entry], message: &Message, other: &Message) -> usize {
+    let names = message.fields.iter().map(|field| field.name);
+    let own: Vec<&str> = names.filter(|name| other.field(name).is_none()).collect();
     let score_of =
         |entry: &Entry| match (find_field(message, &entry.key), find_field(other, &entry.key)) {
             (Some(_), None) => 2,
-            (Some(here), Some(there)) => match (here.kind(), there.kind(), &entry.value.value) {
+            (Some(here), Some(there)) => match (here.kind, there.kind, &entry.value.value) {
                 (FieldKind::Message(here), FieldKind::Message(there), Value::Mapping(entries))
-                    if here != there && !here.is_map_entry() =>
+                    if here != there =>
                 {
-                    score(entries, &here, &there)
+                    score(entries, here, there)
                 }
                 _ => 0,
             },

@@ -35,8 +35,6 @@ pub use finding::{Finding, Findings, Severity};
 pub use pod_files::{Located, PodFiles};
 pub use uid::fill_uid;
 
-#[cfg(feature = "fake")]
-pub(crate) use self::schema::descriptor_pool;
 use self::{finding::Report, schema::Kind, source::Source};
 use crate::v1;
 
@@ -110,7 +108,8 @@ fn read_single(
 /// A document that was read but not yet checked.
 struct Reading {
     file: PathBuf,
-    message: prost_reflect::DynamicMessage,
+    /// As it is on the wire.
+    message: Vec<u8>,
     places: places::Places,
     report: Report,
 }
@@ -145,7 +144,7 @@ impl Reading {
         mut self,
         check: impl FnOnce(&T, &places::Places, &mut Report),
     ) -> Result<(Located<T>, Vec<Finding>), Findings> {
-        let config: T = self.message.transcode_to().map_err(|error| {
+        let config = T::decode(self.message.as_slice()).map_err(|error| {
             let finding = Finding::new(format!("not a message of the CRI: {error}"));
             Findings(vec![finding.in_file(&self.file)])
         })?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::{DecodeError, Message, bytes::Bytes};
 use prost_reflect::{DynamicMessage, Value};
 
-use crate::{ApiVersion, Code, config::descriptor_pool};
+use crate::{ApiVersion, Code, schema::descriptor_pool};
 
 /// A call that a fake runtime received.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::{Value, json};
 
 use super::{Flavour, containers::Container, sandboxes::Sandbox};
-use crate::{config::descriptor_pool, v1};
+use crate::{schema::descriptor_pool, v1};
 
 const PAUSE: &str = "registry.k8s.io/pause:3.6";
 

@@ -1,27 +1,27 @@
-//! From a tree to a message of the CRI, by reflection, collecting all that does not fit.
+//! From a tree to an encoded message of the CRI, along its schema, collecting all that does not fit.
 
 mod scalar;
+mod wire;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crilet_core::{
     similar,
     yaml::{Entry, Node, Position, Value as Tree},
 };
-use prost_reflect::{
-    DynamicMessage, FieldDescriptor, Kind as FieldKind, MapKey, MessageDescriptor, Value,
-};
 
+use self::wire::Value;
 use super::{
     finding::{Finding, Report},
     places::{self, Places},
     schema::{Kind, find_field},
 };
+use crate::schema::{Count, Field, Kind as FieldKind, Message};
 
 /// Reads a document as a config of this kind; what cannot be read is reported and left out.
-pub(super) fn decode(kind: Kind, document: &Node, report: &mut Report) -> (DynamicMessage, Places) {
+pub(super) fn decode(kind: Kind, document: &Node, report: &mut Report) -> (Vec<u8>, Places) {
     let mut decoder = Decoder { kind, report, places: Places::new(document.position) };
-    let message = decoder.message(&kind.message(), document, "");
+    let message = decoder.message(kind.message(), document, "");
     (message, decoder.places)
 }
 
@@ -32,59 +32,56 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    fn message(
-        &mut self,
-        descriptor: &MessageDescriptor,
-        node: &Node,
-        path: &str,
-    ) -> DynamicMessage {
-        let mut message = DynamicMessage::new(descriptor.clone());
+    fn message(&mut self, schema: &'static Message, node: &Node, path: &str) -> Vec<u8> {
         let Tree::Mapping(entries) = &node.value else {
-            let hint = message_hint(descriptor, node);
+            let hint = message_hint(schema, node);
             self.report.error(wrong_type("a mapping", node, path).hint(hint));
-            return message;
+            return Vec::new();
         };
         let mut seen = HashMap::new();
+        // By number: of a field that is given twice the last one counts.
+        let mut fields: BTreeMap<u32, Vec<Value>> = BTreeMap::new();
         for entry in entries {
-            let Some(field) = find_field(descriptor, &entry.key) else {
-                self.unknown(descriptor, entry, path);
+            let Some(field) = find_field(schema, &entry.key) else {
+                self.unknown(schema, entry, path);
                 continue;
             };
-            let path = places::field(path, field.name());
-            if let Some(first) = seen.insert(field.number(), entry.position) {
+            let path = places::field(path, field.name);
+            if let Some(first) = seen.insert(field.number, entry.position) {
                 self.repeated(entry, first, &path);
             }
             self.places.insert(&path, entry.position, entry.value.position);
-            if entry.value.is_null() {
-                continue;
+            if !entry.value.is_null() {
+                fields.insert(field.number, self.field(field, &entry.value, &path));
             }
-            if let Some(value) = self.field(&field, &entry.value, &path) {
-                message.set_field(&field, value);
-            }
+        }
+        let mut message = Vec::new();
+        for (number, values) in &fields {
+            values.iter().for_each(|value| value.write(*number, &mut message));
         }
         message
     }
 
-    fn field(&mut self, field: &FieldDescriptor, node: &Node, path: &str) -> Option<Value> {
-        match (field.kind(), &node.value) {
-            (FieldKind::Message(entry), Tree::Mapping(entries)) if field.is_map() => {
-                Some(self.map(&entry, entries, path))
-            }
-            (_, _) if field.is_map() => {
+    /// The values of a field; none if they cannot be read.
+    fn field(&mut self, field: &Field, node: &Node, path: &str) -> Vec<Value> {
+        let (kind, count) = (field.kind, field.count);
+        match (count, &node.value) {
+            (Count::Map, Tree::Mapping(entries)) => self.map(kind, entries, path),
+            (Count::Map, _) => {
                 let hint = "write `key: value` pairs";
                 self.report.error(wrong_type("a mapping", node, path).hint(hint));
-                None
+                Vec::new()
             }
-            (kind, Tree::Sequence(items)) if field.is_list() => Some(self.list(&kind, items, path)),
-            (kind, _) if field.is_list() => {
-                self.report.error(wrong_type("a list", node, path).hint(list_hint(&kind, node)));
-                None
+            (Count::Many, Tree::Sequence(items)) => self.list(kind, items, path),
+            (Count::Many, _) => {
+                self.report.error(wrong_type("a list", node, path).hint(list_hint(kind, node)));
+                Vec::new()
             }
-            (kind, _) => self.value(&kind, node, path),
+            (Count::One, _) => self.value(kind, node, path).into_iter().collect(),
         }
     }
 
-    fn list(&mut self, kind: &FieldKind, items: &[Node], path: &str) -> Value {
+    fn list(&mut self, kind: FieldKind, items: &[Node], path: &str) -> Vec<Value> {
         let mut values = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let path = places::item(path, index);
@@ -94,32 +91,26 @@ impl Decoder<'_> {
                 continue;
             }
             // A place is kept for what cannot be read, so that later items keep their index.
-            let value = self.value(kind, item, &path);
-            values.push(value.unwrap_or_else(|| Value::default_value(kind)));
+            values.push(self.value(kind, item, &path).unwrap_or_else(|| nothing(kind)));
         }
-        Value::List(values)
+        values
     }
 
     /// Reads a map; as in crictl, a key without a value has an empty one.
-    fn map(&mut self, entry: &MessageDescriptor, entries: &[Entry], path: &str) -> Value {
-        let kind = entry.map_entry_value_field().kind();
-        let mut map = HashMap::new();
+    fn map(&mut self, kind: FieldKind, entries: &[Entry], path: &str) -> Vec<Value> {
+        let mut values = Vec::new();
         for Entry { key, position, value: node } in entries {
             let path = places::entry(path, key);
             self.places.insert(&path, *position, node.position);
-            let value = match node.is_null() {
-                true => Some(Value::default_value(&kind)),
-                false => self.value(&kind, node, &path),
-            };
-            let value = value.unwrap_or_else(|| Value::default_value(&kind));
-            map.insert(MapKey::String(key.clone()), value);
+            let given = if node.is_null() { None } else { self.value(kind, node, &path) };
+            values.push(Value::entry(key, &given.unwrap_or_else(|| nothing(kind))));
         }
-        Value::Map(map)
+        values
     }
 
-    fn value(&mut self, kind: &FieldKind, node: &Node, path: &str) -> Option<Value> {
-        if let FieldKind::Message(descriptor) = kind {
-            return Some(Value::Message(self.message(descriptor, node, path)));
+    fn value(&mut self, kind: FieldKind, node: &Node, path: &str) -> Option<Value> {
+        if let FieldKind::Message(schema) = kind {
+            return Some(Value::Bytes(self.message(schema, node, path)));
         }
         let read = match &node.value {
             Tree::Scalar(scalar) => scalar::read(kind, scalar),
@@ -134,27 +125,33 @@ impl Decoder<'_> {
         }
     }
 
-    fn unknown(&mut self, descriptor: &MessageDescriptor, entry: &Entry, parent: &str) {
+    fn unknown(&mut self, schema: &Message, entry: &Entry, parent: &str) {
         let path = places::field(parent, &entry.key);
         let finding = Finding::new("unknown field").at(entry.position).on(path);
-        let fields: Vec<_> = descriptor.fields().collect();
-        let names = || fields.iter().map(FieldDescriptor::name);
         let other = self.kind.other();
-        if let Some(meant) = similar(&entry.key, names()) {
+        if let Some(meant) = similar(&entry.key, schema.fields.iter().map(|field| field.name)) {
             self.report.stricter(finding.hint(format!("did you mean `{meant}`?")));
             // It is not missing, it is misspelt.
             self.report.misspelt(&places::field(parent, meant));
-        } else if parent.is_empty() && find_field(&other.message(), &entry.key).is_some() {
+        } else if parent.is_empty() && find_field(other.message(), &entry.key).is_some() {
             let hint = format!("`{}` belongs in a {}", entry.key, other.noun());
             self.report.stricter(finding.hint(hint));
         } else {
-            self.report.stricter(finding.hint(fields_hint(descriptor)));
+            self.report.stricter(finding.hint(fields_hint(schema)));
         }
     }
 
     fn repeated(&mut self, entry: &Entry, first: Position, path: &str) {
         let message = format!("already given in line {}", first.line);
         self.report.stricter(Finding::new(message).at(entry.position).on(path));
+    }
+}
+
+/// What stands for a value that is not there.
+fn nothing(kind: FieldKind) -> Value {
+    match kind {
+        FieldKind::String | FieldKind::Bytes | FieldKind::Message(_) => Value::Bytes(Vec::new()),
+        _ => Value::Number(0),
     }
 }
 
@@ -169,11 +166,8 @@ fn wrong_type(expected: &str, node: &Node, path: &str) -> Finding {
 }
 
 /// Shows how a value is put into a list.
-fn list_hint(kind: &FieldKind, node: &Node) -> String {
-    let key_values = match kind {
-        FieldKind::Message(descriptor) => descriptor.full_name() == "runtime.v1.KeyValue",
-        _ => false,
-    };
+fn list_hint(kind: FieldKind, node: &Node) -> String {
+    let key_values = matches!(kind, FieldKind::Message(schema) if schema.name == "KeyValue");
     match &node.value {
         Tree::Scalar(scalar) => format!("write `[{}]`", scalar::quote(scalar).replace('`', "")),
         _ if key_values => "write one `{key: NAME, value: TEXT}` per variable".to_owned(),
@@ -182,20 +176,18 @@ fn list_hint(kind: &FieldKind, node: &Node) -> String {
 }
 
 /// Shows how a single value is put into a message: most have one field that it can only mean.
-fn message_hint(descriptor: &MessageDescriptor, node: &Node) -> String {
-    let main = ["value", "image", "name"]
-        .into_iter()
-        .find(|name| descriptor.get_field_by_name(name).is_some());
+fn message_hint(schema: &Message, node: &Node) -> String {
+    let main = ["value", "image", "name"].into_iter().find(|name| schema.field(name).is_some());
     match (&node.value, main) {
         (Tree::Scalar(scalar), Some(main)) => {
             format!("write `{{{main}: {}}}`", scalar::quote(scalar).replace('`', ""))
         }
-        _ => fields_hint(descriptor),
+        _ => fields_hint(schema),
     }
 }
 
-fn fields_hint(descriptor: &MessageDescriptor) -> String {
-    let names: Vec<_> = descriptor.fields().map(|field| format!("`{}`", field.name())).collect();
+fn fields_hint(schema: &Message) -> String {
+    let names: Vec<_> = schema.fields.iter().map(|field| format!("`{}`", field.name)).collect();
     format!("known here: {}", names.join(", "))
 }
 

@@ -4,10 +4,12 @@ use crilet_core::{
     similar,
     yaml::{Scalar, Style},
 };
-use prost::bytes::Bytes;
-use prost_reflect::{EnumDescriptor, EnumValueDescriptor, Kind as FieldKind, Value};
 
-use crate::config::finding::Finding;
+use super::wire::Value;
+use crate::{
+    config::finding::Finding,
+    schema::{Enum, Kind},
+};
 
 /// The most characters of a value that are repeated in a message.
 const SHOWN: usize = 40;
@@ -15,40 +17,34 @@ const SHOWN: usize = 40;
 const LISTED: usize = 8;
 
 /// Reads a scalar for a field of this kind; the caller adds place and path to a finding.
-pub(super) fn read(kind: &FieldKind, scalar: &Scalar) -> Result<Value, Finding> {
+pub(super) fn read(kind: Kind, scalar: &Scalar) -> Result<Value, Finding> {
     match kind {
-        FieldKind::String => Ok(Value::String(text(scalar)?)),
-        // The one such field is the value of an environment variable, plain text in files.
-        FieldKind::Bytes => Ok(Value::Bytes(Bytes::from(text(scalar)?))),
-        FieldKind::Bool => boolean(scalar).map(Value::Bool),
-        FieldKind::Int32 | FieldKind::Sint32 | FieldKind::Sfixed32 => {
-            integer(scalar, false, i32::MIN, i32::MAX).map(Value::I32)
+        // The one field of bytes is the value of an environment variable, plain text in files.
+        Kind::String | Kind::Bytes => text(scalar).map(Value::from_text),
+        Kind::Bool => boolean(scalar).map(|value| Value::from_signed(value.into())),
+        Kind::Int32 => {
+            integer(scalar, false, i32::MIN, i32::MAX).map(|value| Value::from_signed(value.into()))
         }
-        FieldKind::Uint32 | FieldKind::Fixed32 => {
-            integer(scalar, false, u32::MIN, u32::MAX).map(Value::U32)
+        Kind::Uint32 => {
+            integer(scalar, false, u32::MIN, u32::MAX).map(|value| Value::Number(value.into()))
         }
-        FieldKind::Int64 | FieldKind::Sint64 | FieldKind::Sfixed64 => {
-            integer(scalar, true, i64::MIN, i64::MAX).map(Value::I64)
+        Kind::Int64 => integer(scalar, true, i64::MIN, i64::MAX).map(Value::from_signed),
+        Kind::Uint64 => integer(scalar, true, u64::MIN, u64::MAX).map(Value::Number),
+        Kind::Enum(named) => {
+            enumeration(named, scalar).map(|number| Value::from_signed(number.into()))
         }
-        FieldKind::Uint64 | FieldKind::Fixed64 => {
-            integer(scalar, true, u64::MIN, u64::MAX).map(Value::U64)
-        }
-        FieldKind::Float => float(scalar).map(Value::F32),
-        FieldKind::Double => float(scalar).map(Value::F64),
-        FieldKind::Enum(descriptor) => enumeration(descriptor, scalar).map(Value::EnumNumber),
-        FieldKind::Message(_) => Err(mismatch(kind, scalar)),
+        Kind::Message(_) => Err(mismatch(kind, scalar)),
     }
 }
 
 /// Names what a field of this kind takes.
-pub(super) fn noun(kind: &FieldKind) -> &'static str {
+pub(super) fn noun(kind: Kind) -> &'static str {
     match kind {
-        FieldKind::String | FieldKind::Bytes => "text",
-        FieldKind::Bool => "true or false",
-        FieldKind::Float | FieldKind::Double => "a number",
-        FieldKind::Enum(_) => "a name or its number",
-        FieldKind::Message(_) => "a mapping",
-        _ => "a whole number",
+        Kind::String | Kind::Bytes => "text",
+        Kind::Bool => "true or false",
+        Kind::Enum(_) => "a name or its number",
+        Kind::Message(_) => "a mapping",
+        Kind::Int32 | Kind::Uint32 | Kind::Int64 | Kind::Uint64 => "a whole number",
     }
 }
 
@@ -64,7 +60,7 @@ pub(super) fn quote(scalar: &Scalar) -> String {
     }
 }
 
-fn mismatch(kind: &FieldKind, scalar: &Scalar) -> Finding {
+fn mismatch(kind: Kind, scalar: &Scalar) -> Finding {
     let finding = Finding::new(format!("expected {}, found {}", noun(kind), quote(scalar)));
     if scalar.style == Style::Plain && scalar.text.contains("//") {
         return finding.hint("comments begin with `#`");
@@ -84,7 +80,7 @@ fn boolean(scalar: &Scalar) -> Result<bool, Finding> {
         (Style::Plain, "true") => Ok(true),
         (Style::Plain, "false") => Ok(false),
         _ => {
-            let finding = mismatch(&FieldKind::Bool, scalar);
+            let finding = mismatch(Kind::Bool, scalar);
             Err(match scalar.text.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "on" | "y" | "1" => finding.hint("write `true`"),
                 "false" | "no" | "off" | "n" | "0" => finding.hint("write `false`"),
@@ -102,7 +98,7 @@ fn integer<T: TryFrom<i128> + std::fmt::Display>(
     least: T,
     most: T,
 ) -> Result<T, Finding> {
-    let mismatch = || mismatch(&FieldKind::Int32, scalar);
+    let mismatch = || mismatch(Kind::Int32, scalar);
     let text = scalar.text.as_str();
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (radix, digits) = match (digits.get(..2), digits.get(2..)) {
@@ -130,31 +126,22 @@ fn integer<T: TryFrom<i128> + std::fmt::Display>(
         .map_err(|_| Finding::new(format!("{} is out of range: {least} to {most}", quote(scalar))))
 }
 
-fn float<T: std::str::FromStr>(scalar: &Scalar) -> Result<T, Finding> {
-    let number = scalar.text.parse().ok().filter(|_| scalar.style == Style::Plain);
-    number.ok_or_else(|| mismatch(&FieldKind::Double, scalar))
-}
-
-fn enumeration(descriptor: &EnumDescriptor, scalar: &Scalar) -> Result<i32, Finding> {
-    if let Some(value) = descriptor.get_value_by_name(&scalar.text) {
-        return Ok(value.number());
+fn enumeration(named: &Enum, scalar: &Scalar) -> Result<i32, Finding> {
+    let values = named.values;
+    if let Some((_, number)) = values.iter().find(|(name, _)| *name == scalar.text) {
+        return Ok(*number);
     }
     let number = scalar.text.parse().ok().filter(|_| scalar.style == Style::Plain);
-    if let Some(value) = number.and_then(|number| descriptor.get_value(number)) {
-        return Ok(value.number());
+    if let Some(number) = number.filter(|number| values.iter().any(|(_, known)| known == number)) {
+        return Ok(number);
     }
-    let values: Vec<_> = descriptor.values().collect();
-    let mut listed = values
-        .iter()
-        .take(LISTED)
-        .map(|value| format!("{} ({})", value.name(), value.number()))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let listed = values.iter().take(LISTED).map(|(name, number)| format!("{name} ({number})"));
+    let mut listed = listed.collect::<Vec<_>>().join(", ");
     if values.len() > LISTED {
         listed.push_str(", ...");
     }
     let finding = Finding::new(format!("{} is none of {listed}", quote(scalar)));
-    let names = || values.iter().map(EnumValueDescriptor::name);
+    let names = || values.iter().map(|(name, _)| *name);
     let suffix = format!("_{}", scalar.text.to_ascii_uppercase());
     let meant = similar(&scalar.text, names())
         .or_else(|| names().find(|name| scalar.text.len() > 2 && name.ends_with(&suffix)));

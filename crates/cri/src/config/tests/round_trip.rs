@@ -82,7 +82,8 @@ impl std::fmt::Debug for Config {
 }
 
 fn config(kind: Kind) -> impl Strategy<Value = Config> {
-    message(&kind.message()).prop_map(Config)
+    let name = format!("runtime.v1.{}", kind.message().name);
+    message(&crate::schema::descriptor_pool().get_message_by_name(&name).unwrap()).prop_map(Config)
 }
 
 /// The two forms: the one of crictl's files, and the one of protobuf's JSON.
@@ -99,7 +100,7 @@ fn decoded<T: Message + Default>(kind: Kind, source: &str) -> T {
     let (message, _) = decode::decode(kind, &documents[0], &mut report);
     let findings = Findings(report.into_findings());
     assert_eq!(findings.0, [], "{findings}\n{source}");
-    message.transcode_to().unwrap()
+    T::decode(message.as_slice()).unwrap()
 }
 
 fn check_round_trip<T: Message + Default + PartialEq + std::fmt::Debug>(
