@@ -44,7 +44,11 @@ pub enum Detail {
 /// # Errors
 /// The first call that fails for another reason.
 pub async fn read(client: &Client, detail: Detail) -> Result<Vec<Pod>, CriError> {
-    read_filtered(client, None, detail).await
+    let pods = list(client, None).await?;
+    match detail {
+        Detail::Lists => Ok(pods),
+        Detail::Pods | Detail::Full => describe(client, pods, detail).await,
+    }
 }
 
 /// The one pod of this sandbox id, or nothing when it is gone.
@@ -52,25 +56,32 @@ pub async fn read(client: &Client, detail: Detail) -> Result<Vec<Pod>, CriError>
 /// # Errors
 /// As [`read`].
 pub async fn read_pod(client: &Client, id: &str, detail: Detail) -> Result<Option<Pod>, CriError> {
-    let pods = read_filtered(client, Some(id), detail).await?;
-    Ok(pods.into_iter().find(|pod| pod.id == id))
+    // The sandbox is known already: its status need not wait for the lists.
+    let details = async {
+        match detail {
+            Detail::Lists => Ok(None),
+            Detail::Pods | Detail::Full => pod_details(client, id).await,
+        }
+    };
+    let (pods, details) = tokio::try_join!(list(client, Some(id)), details)?;
+    let found = pods.into_iter().find(|pod| pod.id == id);
+    let Some(mut pod) = found.filter(|_| details.is_some() || detail == Detail::Lists) else {
+        return Ok(None);
+    };
+    pod.details = details;
+    if detail == Detail::Full {
+        pod.containers = add_container_details(client, pod.containers).await?;
+    }
+    Ok(Some(pod))
 }
 
-async fn read_filtered(
-    client: &Client,
-    id: Option<&str>,
-    detail: Detail,
-) -> Result<Vec<Pod>, CriError> {
+async fn list(client: &Client, id: Option<&str>) -> Result<Vec<Pod>, CriError> {
     let sandboxes = id.map(|id| v1::PodSandboxFilter { id: id.to_owned(), ..Default::default() });
     let containers =
         id.map(|id| v1::ContainerFilter { pod_sandbox_id: id.to_owned(), ..Default::default() });
     let (sandboxes, containers) =
         tokio::try_join!(client.list_pod_sandboxes(sandboxes), client.list_containers(containers))?;
-    let mut pods = join(sandboxes, containers);
-    if detail != Detail::Lists {
-        pods = describe(client, pods, detail).await?;
-    }
-    Ok(pods)
+    Ok(join(sandboxes, containers))
 }
 
 /// Puts containers to their sandboxes and both in order.
