@@ -156,11 +156,16 @@ impl Transport {
         let mut request = Request::new(message);
         // The runtime is told, too, so that it gives up what nobody waits for any more.
         request.set_timeout(call.deadline.saturating_add(NOTICE));
-        let exchange = async {
+        // Boxed: callers keep whole configurations beside it while they wait.
+        let exchange = Box::pin(async {
             grpc.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
             grpc.unary(request, path, BytesCodec).await
-        };
-        match tokio::time::timeout(call.deadline, exchange).await {
+        });
+        let start = tokio::time::Instant::now();
+        let answer = tokio::time::timeout(call.deadline, exchange).await;
+        let microseconds = start.elapsed().as_micros();
+        tracing::debug!(method = call.method, microseconds, "call ended");
+        match answer {
             Ok(answer) => Ok(answer.map(tonic::Response::into_inner)),
             Err(_) => Err(CriError::Deadline {
                 method: call.method,
