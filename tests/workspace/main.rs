@@ -29,7 +29,7 @@ const KEPT_WITHIN: [(&str, &[&str]); 8] = [
     ("iptables", &["crilet-cni"]),
     ("anyhow", &["crilet", "crilet-testkit"]),
     ("axum", &[]),
-    ("k8s-openapi", &[]),
+    ("k8s-openapi", &["crilet-pod"]),
 ];
 
 fn metadata() -> Metadata {

@@ -5,12 +5,14 @@
 //! - [`stop`] and [`remove`] take pods down, go on past failures and report all of them.
 //! - [`find()`] resolves what people call a pod: a name, `namespace/name`, an id or its prefix.
 //! - [`images`] has pull policies and the credentials of registries.
+//! - [`model`] is a pod as `crilet serve` keeps it.
 
 mod error;
 mod find;
 mod hosts;
 pub mod images;
 mod launch;
+pub mod model;
 mod spec;
 mod state;
 mod teardown;

@@ -57,17 +57,17 @@ impl Environment {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ConfigFile {
+pub(super) struct ConfigFile {
     auths: BTreeMap<String, Auth>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, PartialEq, Default, Deserialize)]
 #[serde(rename_all = "lowercase", default)]
-struct Auth {
+pub(super) struct Auth {
     auth: String,
     username: String,
     password: String,
@@ -128,7 +128,19 @@ async fn from_file(
     {
         return ask_helper(helper, server).await;
     }
-    for key in &keys {
+    if let Some(auth) = stored(file, &keys)? {
+        return Ok(Some(auth));
+    }
+    if file.creds_store.is_empty() {
+        return Ok(None);
+    }
+    let server = if registry == "docker.io" { DOCKER_HUB } else { registry };
+    ask_helper(&file.creds_store, server).await
+}
+
+/// The first of these keys that the file itself has a secret for.
+fn stored(file: &ConfigFile, keys: &[String]) -> Result<Option<v1::AuthConfig>, CredentialsError> {
+    for key in keys {
         let stored = file.auths.iter().find(|(name, _)| normal(name) == normal(key));
         if let Some((name, auth)) = stored
             && let Some(auth) = from_auth(name, auth)?
@@ -136,11 +148,39 @@ async fn from_file(
             return Ok(Some(auth));
         }
     }
-    if file.creds_store.is_empty() {
-        return Ok(None);
+    Ok(None)
+}
+
+impl ConfigFile {
+    /// Reads docker's config.json.
+    pub(super) fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
     }
-    let server = if registry == "docker.io" { DOCKER_HUB } else { registry };
-    ask_helper(&file.creds_store, server).await
+
+    /// Reads docker's older file, which has nothing but credentials in it.
+    pub(super) fn parse_legacy(json: &[u8]) -> serde_json::Result<Self> {
+        let auths = serde_json::from_slice(json)?;
+        Ok(Self { auths, ..Self::default() })
+    }
+
+    /// Whether a program of the host would have to be asked.
+    pub(super) fn names_helpers(&self) -> bool {
+        !self.cred_helpers.is_empty() || !self.creds_store.is_empty()
+    }
+
+    /// Checks the secrets that are in the file.
+    pub(super) fn check(&self) -> Result<(), CredentialsError> {
+        self.auths.iter().try_for_each(|(name, auth)| from_auth(name, auth).map(drop))
+    }
+
+    /// The credentials that the file itself has for an image.
+    pub(super) fn stored_for(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<v1::AuthConfig>, CredentialsError> {
+        stored(self, &keys(registry, repository))
+    }
 }
 
 /// The keys under which credentials may stand, the most particular first: podman's files know

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod docker_config;
+mod pull_secrets;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     credentials::{Credentials, CredentialsError, basic},
     docker_config::Environment,
+    pull_secrets::{InvalidPullSecret, PullSecrets},
 };
 use crate::{
     Failure, Observer, PodSpec, Step,
