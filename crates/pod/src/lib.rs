@@ -5,14 +5,18 @@
 //! - [`stop`] and [`remove`] take pods down, go on past failures and report all of them.
 //! - [`find()`] resolves what people call a pod: a name, `namespace/name`, an id or its prefix.
 //! - [`images`] has pull policies and the credentials of registries.
+//! - [`manifest`] reads what people write: files of the CRI, Kubernetes.
 //! - [`model`] is a pod as `crilet serve` keeps it.
+//! - [`render`] makes configurations of the CRI of it, for one start.
 
 mod error;
 mod find;
 mod hosts;
 pub mod images;
 mod launch;
+pub mod manifest;
 pub mod model;
+pub mod render;
 mod spec;
 mod state;
 mod teardown;

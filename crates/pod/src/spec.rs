@@ -93,7 +93,7 @@ impl PodSpec {
 }
 
 /// A pod's name as a hostname, the kubelet's way: cut, and without `-` or `.` at the end.
-fn hostname(pod: &str) -> String {
+pub(crate) fn hostname(pod: &str) -> String {
     let cut: String = pod.chars().take(LONGEST_HOSTNAME).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
 }

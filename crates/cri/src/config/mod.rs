@@ -34,6 +34,7 @@ use prost::Message;
 pub use finding::{Finding, Findings, Severity};
 pub use pod_files::{Located, PodFiles};
 pub use uid::fill_uid;
+pub use validate::{addresses_overlap, is_qualified_name, is_word};
 
 use self::{finding::Report, schema::Kind, source::Source};
 use crate::v1;
@@ -59,6 +60,16 @@ pub enum Strictness {
 /// two containers of one name or with one log.
 pub fn read(paths: &[PathBuf]) -> Result<PodFiles, Findings> {
     pod_files::read(paths, &mut io::stdin().lock())
+}
+
+/// As [`read`], of files that somebody else has read already: each by its name and what it holds.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_texts<'a>(
+    texts: impl IntoIterator<Item = (&'a Path, &'a [u8])>,
+) -> Result<PodFiles, Findings> {
+    pod_files::read_texts(texts)
 }
 
 /// Reads a file that holds a pod config; `-` is standard input.

@@ -77,6 +77,22 @@ pub(super) fn read(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<PodFiles, 
     gathered.finish(paths)
 }
 
+/// Reads files that were read from disk already; see [`super::read_texts`].
+pub(super) fn read_texts<'a>(
+    texts: impl IntoIterator<Item = (&'a Path, &'a [u8])>,
+) -> Result<PodFiles, Findings> {
+    let mut gathered = Gathered::default();
+    let mut names = Vec::new();
+    for (file, content) in texts {
+        names.push(file.to_owned());
+        match source::parse(file.to_owned(), content) {
+            Ok(source) => gathered.take(&source),
+            Err(finding) => gathered.refuse(vec![finding]),
+        }
+    }
+    gathered.finish(&names)
+}
+
 impl Gathered {
     /// Takes what a file holds, its findings in the order of their places.
     fn take(&mut self, source: &Source) {

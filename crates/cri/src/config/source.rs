@@ -63,7 +63,12 @@ pub(super) fn load(path: &Path, stdin: &mut dyn Read) -> Result<Source, Finding>
         fs::File::open(path).and_then(|mut file| bounded(&mut file))
     };
     let content = content.map_err(|error| unreadable(&file, &error))?;
-    let stream = yaml::parse(&content).map_err(|error| Finding::from(error).in_file(&file))?;
+    parse(file, &content)
+}
+
+/// Reads what a file holds.
+pub(super) fn parse(file: PathBuf, content: &[u8]) -> Result<Source, Finding> {
+    let stream = yaml::parse(content).map_err(|error| Finding::from(error).in_file(&file))?;
     let documents: Vec<Node> =
         stream.documents.into_iter().filter(|document| !document.is_null()).collect();
     if documents.is_empty() {

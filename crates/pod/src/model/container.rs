@@ -152,6 +152,13 @@ pub enum SubPath {
     Expanded(String),
 }
 
+impl Divisor {
+    /// How often it goes into an amount, rounded up.
+    pub fn divide(self, amount: u64) -> u64 {
+        amount.div_ceil(self.0.get())
+    }
+}
+
 impl Container {
     /// Whether this is an init container that runs on beside the others. Meaningful for those in
     /// [`super::Pod::init`] alone.

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Annotations that are crilet's: what they say is policy, which needs nothing to be made anew.
-pub(crate) const OWN_PREFIX: &str = "crilet.dev/";
+const OWN_PREFIX: &str = "crilet.dev/";
 
 impl Pod {
     /// Computes [`Pod::sandbox_hash`] and the hash of each container; the last thing that is done
@@ -28,6 +28,27 @@ impl Pod {
         }
         self.volumes = volumes;
     }
+}
+
+/// A uid in the form of a UUID (version 8, its own kind of name) that follows from a pod's name.
+pub(crate) fn derive_uid(namespace: &str, name: &str) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(format!("crilet.dev/pod\0{namespace}\0{name}"));
+    let digest = hasher.finalize();
+    let mut bytes: Vec<u8> = digest.iter().take(16).copied().collect();
+    if let Some(version) = bytes.get_mut(6) {
+        *version = (*version & 0x0f) | 0x80;
+    }
+    if let Some(variant) = bytes.get_mut(8) {
+        *variant = (*variant & 0x3f) | 0x80;
+    }
+    let mut uid = String::with_capacity(36);
+    for (index, byte) in bytes.iter().enumerate() {
+        let dash = if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
+        // Writing to a string cannot fail.
+        let _infallible = write!(uid, "{dash}{byte:02x}");
+    }
+    uid
 }
 
 fn sandbox(pod: &Pod) -> String {
@@ -79,17 +100,17 @@ fn source(source: &VolumeSource) -> String {
 
 /// 16 hexadecimal digits over parts that are kept apart.
 #[derive(Default)]
-pub(crate) struct Hasher(Sha256);
+struct Hasher(Sha256);
 
 impl Hasher {
     /// Adds a part with its length, so that moving text from one part to the next shows.
-    pub(crate) fn part(&mut self, bytes: &[u8]) -> &mut Self {
+    fn part(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
         self.0.update(bytes);
         self
     }
 
-    pub(crate) fn finish(self) -> String {
+    fn finish(self) -> String {
         self.0.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
             // Writing to a string cannot fail.
             let _infallible = write!(text, "{byte:02x}");
@@ -148,6 +169,14 @@ fn late_name(late: LateValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uid_follows_from_the_name_for_ever() {
+        let uid = derive_uid("default", "web");
+        // Changing it would make every pod of every machine anew.
+        assert_eq!(uid, "e2ec762b-fdc3-8e0d-9fa5-3c09febe4125");
+        assert_ne!(uid, derive_uid("defaultw", "eb"));
+    }
 
     #[test]
     fn parts_are_kept_apart() {

@@ -29,6 +29,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use crilet_core::yaml::Position;
 use crilet_cri::v1;
 
+pub(crate) use self::hash::derive_uid;
 pub use self::{
     container::{
         Container, Divisor, EnvValue, EnvVar, LateValue, Mount, Resources, SubPath, Termination,

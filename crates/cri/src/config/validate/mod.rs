@@ -8,6 +8,8 @@ mod names;
 mod ports;
 
 pub(super) use logs::together;
+pub use names::{is_qualified_name, is_word};
+pub use ports::addresses_overlap;
 
 use super::{
     finding::{Finding, Report},

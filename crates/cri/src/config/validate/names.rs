@@ -119,8 +119,8 @@ impl Check<'_> {
 }
 
 /// Tells whether a text has only letters, digits, `-`, `_` and `.`, and a letter or digit at both
-/// ends.
-fn is_word(text: &str) -> bool {
+/// ends; the value of a label has up to 63 of them, or none.
+pub fn is_word(text: &str) -> bool {
     let inside = |sign: u8| sign.is_ascii_alphanumeric() || b"-_.".contains(&sign);
     let bytes = text.as_bytes();
     bytes.iter().copied().all(inside)
@@ -128,8 +128,8 @@ fn is_word(text: &str) -> bool {
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
 }
 
-/// Tells whether a key has the form `name` or `dns.domain/name`.
-fn is_qualified_name(key: &str) -> bool {
+/// Tells whether a key of labels or annotations has the form `name` or `dns.domain/name`.
+pub fn is_qualified_name(key: &str) -> bool {
     let (prefix, name) =
         key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let dns_part = |part: &str| part.len() <= MAX_LABEL && is_word(part) && !part.contains('_');

@@ -52,12 +52,12 @@ fn collide(left: &v1::PortMapping, right: &v1::PortMapping) -> bool {
     left.host_port > 0
         && left.host_port == right.host_port
         && left.protocol == right.protocol
-        && overlap(&left.host_ip, &right.host_ip)
+        && addresses_overlap(&left.host_ip, &right.host_ip)
 }
 
 /// Tells whether two host addresses have an address in common. Nothing means all addresses,
 /// `0.0.0.0` all of IPv4, `::` all of IPv6; what is not an address has nothing in common.
-fn overlap(left: &str, right: &str) -> bool {
+pub fn addresses_overlap(left: &str, right: &str) -> bool {
     match (left.parse::<IpAddr>(), right.parse::<IpAddr>()) {
         (Ok(left), Ok(right)) => {
             left == right
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_overlap() {
+    fn overlaps() {
         for (left, right, expected) in [
             ("", "", true),
             ("", "::1", true),
@@ -102,8 +102,8 @@ mod tests {
             ("10.0.0.1", "10.0.0.2", false),
             ("public_ip", "", false),
         ] {
-            assert_eq!(overlap(left, right), expected, "{left} {right}");
-            assert_eq!(overlap(right, left), expected, "{right} {left}");
+            assert_eq!(addresses_overlap(left, right), expected, "{left} {right}");
+            assert_eq!(addresses_overlap(right, left), expected, "{right} {left}");
         }
     }
 }
