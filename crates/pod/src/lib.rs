@@ -8,6 +8,7 @@
 //! - [`manifest`] reads what people write: files of the CRI, Kubernetes.
 //! - [`model`] is a pod as `crilet serve` keeps it.
 //! - [`render`] makes configurations of the CRI of it, for one start.
+//! - [`volumes`] makes and removes what pods mount.
 
 mod error;
 mod find;
@@ -20,6 +21,7 @@ pub mod render;
 mod spec;
 mod state;
 mod teardown;
+pub mod volumes;
 
 pub use error::{Cause, Failure, Step};
 pub use find::{FindError, find};
