@@ -76,7 +76,7 @@ impl Lower<'_> {
             }
             _ => {
                 let hint = "one of `configMapRef`, `secretRef`";
-                return self.check.wrong_hint(path, "says not from where", hint);
+                return self.check.wrong_hint(path, "does not say from where", hint);
             }
         };
         let prefix = source.prefix.clone().unwrap_or_default();
@@ -142,10 +142,11 @@ impl Lower<'_> {
                     Known::Late(late) => Some(EnvValue::Late(late)),
                 }
             }
+            (None, None, None, None) if self.is_refused(path, "EnvVarSource") => None,
             _ => {
                 let hint = "one of `configMapKeyRef`, `secretKeyRef`, `fieldRef`, \
                             `resourceFieldRef`";
-                self.check.wrong_hint(path, "says not from where", hint);
+                self.check.wrong_hint(path, "does not say from where", hint);
                 None
             }
         }

@@ -29,11 +29,7 @@ use crilet_core::yaml::Node;
 use crilet_cri::config::{Finding, Findings};
 
 pub(super) use self::probes::{hook_from_text, probe_from_text};
-use self::{
-    lower::Source,
-    objects::{Object, Workload},
-    store::Store,
-};
+use self::{lower::Source, objects::Object, store::Store};
 use super::{File, Manifests, ReadOptions, conclude, report::Report};
 use crate::model::Pod;
 
@@ -66,7 +62,11 @@ pub(super) fn read(files: &[File], options: &ReadOptions) -> Result<Manifests, F
         }
     }
     let mut findings: Vec<_> = reports.into_iter().flat_map(Report::into_findings).collect();
-    findings.extend(together(&workloads, &pods));
+    findings.extend(together(&pods));
+    if let (true, true, Some(file)) = (workloads.is_empty(), findings.is_empty(), files.first()) {
+        let finding = Finding::new("no pod in it").in_file(&file.file);
+        findings.push(super::report::warning(finding));
+    }
     let claims = store.claims();
     conclude(pods, claims, findings)
 }
@@ -88,7 +88,7 @@ fn duplicates(file: &File, root: &Node, next: Option<&Node>, report: &mut Report
 }
 
 /// What is wrong with pods beside each other: names, ports of the host.
-fn together(workloads: &[(usize, Workload<'_>)], pods: &[Pod]) -> Vec<Finding> {
+fn together(pods: &[Pod]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut names: BTreeMap<String, &Pod> = BTreeMap::new();
     let mut ports: Vec<(&Pod, &crilet_cri::v1::PortMapping)> = Vec::new();
@@ -119,9 +119,6 @@ fn together(workloads: &[(usize, Workload<'_>)], pods: &[Pod]) -> Vec<Finding> {
             }
             ports.push((pod, port));
         }
-    }
-    if workloads.is_empty() && pods.is_empty() && findings.is_empty() {
-        findings.push(super::report::warning(Finding::new("no pod in it")));
     }
     findings
 }

@@ -138,12 +138,14 @@ fn kind(source: Source<'_>, node: &Node, base: &str, report: &mut Report) -> Opt
         return None;
     }
     let (Some(kind), Some(version)) = (text(node, "kind"), text(node, "apiVersion")) else {
-        for field in ["apiVersion", "kind"] {
-            if text(node, field).is_none() {
-                let hint = "each document of the source begins with `apiVersion` and `kind`";
-                check.wrong_hint(field, "missing", hint);
-            }
-        }
+        let (field, message) = match (text(node, "kind"), text(node, "apiVersion")) {
+            (None, None) => ("", "neither `apiVersion` nor `kind`"),
+            (None, Some(_)) => ("kind", "missing"),
+            (Some(_), _) => ("apiVersion", "missing"),
+        };
+        let hint = "all documents of a source are objects of Kubernetes, or all are configurations \
+                    of the CRI";
+        check.wrong_hint(field, message, hint);
         return None;
     };
     let kinds = KINDS.map(|(kind, _)| kind);

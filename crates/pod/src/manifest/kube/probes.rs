@@ -69,11 +69,16 @@ fn probe(
         let seconds = check.bounded(&path, value, (least, MAX_SECONDS), default);
         Duration::from_secs(u64::from(seconds))
     };
-    let count = |check: &mut Check<'_>, field: &str, value: Option<i32>, most, default| {
-        let count: u32 = check.bounded(&join(path, field), value, (1, most), default);
+    let count = |check: &mut Check<'_>, field: &str, value: Option<i32>, default| {
+        let count: u32 = check.bounded(&join(path, field), value, (1, MAX_SECONDS), default);
         NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
     };
-    let most = if role == Role::Readiness { MAX_SECONDS } else { 1 };
+    let mut successes = probe.success_threshold;
+    if role != Role::Readiness && successes.is_some_and(|count| count != 1) {
+        let message = "has to be 1, except for a readiness probe";
+        check.wrong(&join(path, "successThreshold"), message);
+        successes = None;
+    }
     let grace = probe.termination_grace_period_seconds;
     let grace_path = join(path, "terminationGracePeriodSeconds");
     if grace.is_some() && role == Role::Readiness {
@@ -84,8 +89,8 @@ fn probe(
         initial_delay: seconds(check, "initialDelaySeconds", probe.initial_delay_seconds, 0, 0),
         period: seconds(check, "periodSeconds", probe.period_seconds, 1, 10),
         timeout: seconds(check, "timeoutSeconds", probe.timeout_seconds, 1, 1),
-        successes: count(check, "successThreshold", probe.success_threshold, most, 1),
-        failures: count(check, "failureThreshold", probe.failure_threshold, MAX_SECONDS, 3),
+        successes: count(check, "successThreshold", successes, 1),
+        failures: count(check, "failureThreshold", probe.failure_threshold, 3),
         grace: grace.map(|grace| {
             let seconds: u32 = check.bounded(&grace_path, Some(grace), (1, MAX_SECONDS), 1);
             Duration::from_secs(u64::from(seconds))
@@ -164,7 +169,7 @@ fn only<'a>(
 ) -> Option<Given<'a>> {
     let mut given = given.into_iter().flatten();
     let Some(first) = given.next() else {
-        check.wrong_hint(path, "says not what to do", handlers);
+        check.wrong_hint(path, "does not say what to do", handlers);
         return None;
     };
     for other in given {

@@ -13,6 +13,7 @@ use super::{
     env::{Known, no_key_hint},
     lower::Lower,
     store::Of,
+    treatment,
 };
 use crate::{
     manifest::{
@@ -99,10 +100,14 @@ impl Lower<'_> {
     ) -> VolumeSource {
         let mut sources = sources.into_iter();
         let Some((first, source)) = sources.next() else {
+            let nothing = VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None };
+            if self.is_refused(path, "Volume") {
+                return nothing;
+            }
             let hint = "one of `hostPath`, `emptyDir`, `configMap`, `secret`, `downwardAPI`, \
                         `projected`, `persistentVolumeClaim`, `image`";
-            self.check.wrong_hint(path, "says not what it is made of", hint);
-            return VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None };
+            self.check.wrong_hint(path, "does not say what it is made of", hint);
+            return nothing;
         };
         for (other, _) in sources {
             self.check.wrong(&join(path, other), format!("given beside `{first}`"));
@@ -206,9 +211,10 @@ impl Lower<'_> {
                 let items = downward.items.as_deref().unwrap_or_default();
                 self.downward(&join(path, "downwardAPI"), items, mode, files);
             }
+            (None, None, None) if self.is_refused(path, "VolumeProjection") => {}
             _ => {
                 let hint = "one of `configMap`, `secret`, `downwardAPI`";
-                self.check.wrong_hint(path, "says not from where", hint);
+                self.check.wrong_hint(path, "does not say from where", hint);
             }
         }
     }
@@ -278,7 +284,7 @@ impl Lower<'_> {
                 }
                 _ => {
                     let hint = "one of `fieldRef`, `resourceFieldRef`";
-                    self.check.wrong_hint(&path, "says not from where", hint);
+                    self.check.wrong_hint(&path, "does not say from where", hint);
                     None
                 }
             };
@@ -333,13 +339,20 @@ impl Lower<'_> {
         })
     }
 
+    /// Whether something is given there that was refused already.
+    pub(super) fn is_refused(&self, path: &str, name: &str) -> bool {
+        treatment::refused(name).any(|field| self.check.scope.has(&join(path, field)))
+    }
+
     fn mode(&mut self, path: &str, given: Option<i32>, default: u32) -> u32 {
         let Some(mode) = given else { return default };
         match u32::try_from(mode) {
             Ok(mode @ 0..=MAX_MODE) => mode,
             _ => {
                 let hint = "permission bits from 0 to 0777, which is 511 as a decimal";
-                self.check.wrong_hint(path, format!("{mode} are no permission bits"), hint);
+                let shown = u32::try_from(mode)
+                    .map_or_else(|_| mode.to_string(), |mode| format!("{mode:04o}"));
+                self.check.wrong_hint(path, format!("{shown} is not a mode of files"), hint);
                 default
             }
         }

@@ -48,6 +48,14 @@ pub(super) fn of(name: &str, field: &str) -> Treatment {
     INDEX.get(&(name, field)).copied().unwrap_or(unknown)
 }
 
+/// The fields of a type that are refused.
+pub(super) fn refused(name: &str) -> impl Iterator<Item = &'static str> {
+    let fields = types().find(|of| of.name == name).map_or(&[][..], |of| of.fields);
+    let refused =
+        fields.iter().filter(|(_, treatment, _)| matches!(treatment, Treatment::Refused(..)));
+    refused.map(|(field, ..)| *field)
+}
+
 /// Where a field that was written at a wrong place belongs, for those that people misplace.
 pub(super) fn belongs(field: &str) -> Option<&'static str> {
     Some(match field {
