@@ -1,6 +1,8 @@
 //! Manifests that something is wrong with: `broken/NAME.yaml` (or `.json`, or a directory) with
 //! `broken/NAME.txt`, the message that a person reads, to the letter.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
+
 use std::{
     collections::BTreeSet,
     fs,
