@@ -17,7 +17,7 @@ use crilet_cri::{Client, Endpoint, inventory, v1};
 use crilet_pod::{
     manifest::{ReadOptions, sources},
     model::{Container, Pod},
-    render::{self, ImageUser, NodeFacts, StartFacts},
+    render::{self, ImageUser, NodeFacts, SandboxFacts, StartFacts},
     volumes::{self, Roots},
 };
 use crilet_testkit::{SystemContainerd, fixtures, wait_until};
@@ -79,7 +79,7 @@ impl Bed {
         let roots = Roots::below(Path::new("/run/crilet"));
         let volumes = volumes::materialise(&pod, &roots, &node).unwrap();
         let (dns, _) = render::dns::resolve(&pod, "", None);
-        let config = render::sandbox_config(&pod, 0, dns);
+        let config = render::sandbox_config(&pod, SandboxFacts { dns, ..Default::default() });
         let sandbox = client.run_pod_sandbox(config.clone(), "").await.unwrap();
         let status = client.pod_sandbox_status(&sandbox, false).await.unwrap().status.unwrap();
         let addresses = vec![status.network.unwrap().ip.parse().unwrap()];
@@ -274,7 +274,8 @@ async fn update(bed: &Bed, main: &str) {
     assert_eq!(edited.sandbox_hash, bed.pod.sandbox_hash);
     assert_eq!(edited.containers[0].hash, bed.pod.containers[0].hash);
     assert_eq!(bed.shell(main, "cat /keys/password").await, "pass");
-    volumes::materialise(&edited, &bed.roots, &bed.node).unwrap();
+    assert!(volumes::refresh(&edited, &bed.roots, &bed.node).unwrap());
+    assert!(!volumes::refresh(&edited, &bed.roots, &bed.node).unwrap());
     assert_eq!(bed.shell(main, "cat /keys/password; ls /keys").await, "newpassword\ntoken\n");
 }
 

@@ -1,10 +1,10 @@
-//! A pod as `crilet serve` keeps it: what the manifest reader read, ready to be rendered.
+//! A pod as `crilet serve` keeps it: what [`crate::manifest`] read, ready to be rendered.
 //!
 //! The CRI's own messages hold whatever the CRI has words for: [`Pod::sandbox`] and
 //! [`Container::config`] are configurations that lack only what a single start decides (attempt,
 //! addresses, paths of volumes). Beside them stands what the runtime is never told: when to restart,
-//! what to probe, which volumes to make, how long to wait. Rendering joins a configuration
-//! with the facts of a start.
+//! what to probe, which volumes to make, how long to wait. [`crate::render`] joins a
+//! configuration with the facts of a start.
 //!
 //! What an edit of a manifest needs is told by two hashes:
 //!
@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::images::{PullPolicy, PullSecrets};
 
-/// Longest grace period that is used for a pod whose manifest gives none, as Kubernetes has it.
+/// The grace period of a pod whose manifest gives none, as Kubernetes has it.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 /// A pod as it should be.

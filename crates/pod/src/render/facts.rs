@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crilet_cri::v1;
+
 use crate::model::LateValue;
 
 /// What the machine is.
@@ -27,6 +29,19 @@ pub struct NodeFacts {
     /// The lowest `oom_score_adj` that can be given to a container; -1000 unless the runtime lacks
     /// `CAP_SYS_RESOURCE`.
     pub least_oom_score_adj: i64,
+}
+
+/// What one start of a sandbox is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SandboxFacts {
+    /// Which sandbox of its pod it is, from 0.
+    pub attempt: u32,
+    /// What [`super::dns::resolve`] gave.
+    pub dns: Option<v1::DnsConfig>,
+    /// The control group that pods go below, unless theirs is given: a path for a runtime with the
+    /// cgroupfs driver, `NAME.slice` for one with systemd's, which refuses what containerd does
+    /// without one. Empty for the runtime's own.
+    pub cgroup_parent: String,
 }
 
 /// What one start of a container is.

@@ -29,7 +29,7 @@ use crilet_cri::v1;
 pub(crate) use self::env::find;
 pub use self::{
     env::{environment, expand},
-    facts::{ImageUser, NodeFacts, StartFacts},
+    facts::{ImageUser, NodeFacts, SandboxFacts, StartFacts},
     hosts::{Peer, hosts_file},
     marks::{
         ATTEMPT, CONTAINER_HASH, CONTAINER_NAME, GRACE, MANAGED_BY, MANAGER, Marks, POD_NAME,
@@ -87,15 +87,16 @@ impl RenderError {
 }
 
 /// The configuration to run a pod's sandbox with.
-///
-/// `attempt` counts the sandboxes of the pod; `dns` is what [`dns::resolve`] gave, or nothing for a
-/// pod whose configuration says it itself.
-pub fn sandbox_config(pod: &Pod, attempt: u32, dns: Option<v1::DnsConfig>) -> v1::PodSandboxConfig {
+pub fn sandbox_config(pod: &Pod, facts: SandboxFacts) -> v1::PodSandboxConfig {
     let mut config = pod.sandbox.clone();
     if let Some(metadata) = config.metadata.as_mut() {
-        metadata.attempt = attempt;
+        metadata.attempt = facts.attempt;
     }
-    config.dns_config = dns.or(config.dns_config);
+    config.dns_config = facts.dns.or(config.dns_config);
+    let linux = config.linux.get_or_insert_default();
+    if linux.cgroup_parent.is_empty() {
+        linux.cgroup_parent = facts.cgroup_parent;
+    }
     marks::mark_sandbox(pod, &mut config);
     config
 }

@@ -149,11 +149,15 @@ fn the_sandbox_is_marked_and_counted() {
     let pod = everything();
     let (dns, left) = dns::resolve(&pod, "nameserver 10.0.0.1\n", None);
     assert_eq!(left, Vec::<String>::new());
-    let config = sandbox_config(&pod, 4, dns);
+    let config = sandbox_config(
+        &pod,
+        SandboxFacts { attempt: 4, dns, cgroup_parent: "pods.slice".to_owned() },
+    );
     assert_eq!(config.metadata.unwrap().attempt, 4);
     assert_eq!(config.labels["app"], "everything");
     assert_eq!(config.labels[POD_UID], pod.uid);
     assert_eq!(config.annotations[SANDBOX_HASH], pod.sandbox_hash);
+    assert_eq!(config.linux.unwrap().cgroup_parent, "pods.slice");
     let dns = config.dns_config.unwrap();
     assert_eq!(dns.servers, ["192.0.2.53"], "policy None has no other");
     assert_eq!(dns.searches, ["lab.example"]);

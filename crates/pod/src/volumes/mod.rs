@@ -10,8 +10,7 @@
 //! [`plan`] says purely what has to be there; [`materialise`] makes it so. Every step looks first
 //! and can be done again, so that being killed between any two of them, or in one, costs nothing:
 //! the next run finishes what is unfinished. Files of ConfigMaps and the like are replaced all at
-//! once, the kubelet's way ([`files`]); running [`materialise`] again with an edited pod is the
-//! update.
+//! once, the kubelet's way ([`files`]); [`refresh`] does that for an edited pod whose containers run.
 //!
 //! Containers can write to volumes while crilet works in them as root. So nothing below a volume's
 //! own root is touched by its path: every step down is made on open directories and follows no link
@@ -30,7 +29,7 @@ mod tests;
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -266,6 +265,66 @@ pub fn materialise(
     own_directory(&roots.claims)?;
     steps.iter().try_for_each(act)?;
     Ok(paths)
+}
+
+/// Brings the files of a running pod up to date and touches nothing else: ownership of other
+/// volumes is given at a pod's start alone. Tells whether anything changed.
+///
+/// # Errors
+/// The first volume that cannot be brought up to date.
+pub fn refresh(pod: &Pod, roots: &Roots, node: &NodeFacts) -> Result<bool, VolumeError> {
+    let (steps, _) = plan(pod, roots, node);
+    let mut changed = false;
+    for step in &steps {
+        if let Step::Files { path, payload } = step {
+            changed |= files::write(path, payload)?;
+        }
+    }
+    Ok(changed)
+}
+
+/// The emptyDirs on disk that hold more than they may, with the bytes that they hold. In memory the
+/// kernel sees to it.
+///
+/// # Errors
+/// When one of them cannot be looked at.
+pub fn over_limit(pod: &Pod, roots: &Roots) -> Result<Vec<(String, u64)>, VolumeError> {
+    let mut over = Vec::new();
+    for volume in &pod.volumes {
+        let VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: Some(limit) } =
+            volume.source
+        else {
+            continue;
+        };
+        let path = roots.volume(&pod.uid, &volume.name);
+        let used = usage(&path).context("look at", &path)?;
+        if used > limit {
+            over.push((volume.name.clone(), used));
+        }
+    }
+    Ok(over)
+}
+
+/// Bytes of disk below a directory; what vanishes meanwhile holds none.
+fn usage(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            // Of the link itself, where it is one.
+            let Ok(meta) = entry.metadata() else { continue };
+            bytes += meta.blocks().saturating_mul(512);
+            if meta.is_dir() {
+                directories.push(entry.path());
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// Does one step, if it is not done yet.

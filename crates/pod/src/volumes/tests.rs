@@ -247,6 +247,21 @@ fn volumes_on_disk_are_made_once_and_removed_without_the_claim() {
 }
 
 #[test]
+fn a_full_directory_is_told_with_what_it_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let roots = Roots::below(directory.path());
+    let pod = pod("{name: e, emptyDir: {sizeLimit: 8Ki}}, {name: f, emptyDir: {}}", "");
+    let paths = materialise(&pod, &roots, &node()).unwrap();
+    assert_eq!(over_limit(&pod, &roots).unwrap(), []);
+    fs::write(paths["f"].join("large"), vec![1; 100_000]).unwrap();
+    assert_eq!(over_limit(&pod, &roots).unwrap(), []);
+    fs::create_dir(paths["e"].join("deep")).unwrap();
+    fs::write(paths["e"].join("deep/large"), vec![1; 100_000]).unwrap();
+    let over = over_limit(&pod, &roots).unwrap();
+    assert!(matches!(over.as_slice(), [(name, 100_000..)] if name == "e"), "{over:?}");
+}
+
+#[test]
 fn host_paths_are_what_their_type_says() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
