@@ -138,6 +138,7 @@ async fn inside() {
     network(&bed, &main).await;
     kernel(&bed, &main).await;
     update(&bed, &main).await;
+    resize(&bed, &main).await;
     marks(&bed).await;
     end(bed, &main).await;
 }
@@ -277,6 +278,16 @@ async fn update(bed: &Bed, main: &str) {
     assert!(volumes::refresh(&edited, &bed.roots, &bed.node).unwrap());
     assert!(!volumes::refresh(&edited, &bed.roots, &bed.node).unwrap());
     assert_eq!(bed.shell(main, "cat /keys/password; ls /keys").await, "newpassword\ntoken\n");
+}
+
+/// A limit that was edited holds for the file system that is there.
+async fn resize(bed: &Bed, main: &str) {
+    let text = fs::read_to_string(MANIFEST).unwrap();
+    fs::write(MANIFEST, text.replace("sizeLimit: 1Mi", "sizeLimit: 2Mi")).unwrap();
+    let edited = read();
+    assert_ne!(edited.containers[0].hash, bed.pod.containers[0].hash);
+    volumes::materialise(&edited, &bed.roots, &bed.node).unwrap();
+    assert_contains(&bed.shell(main, "grep ' /memory ' /proc/mounts").await, "size=2048k");
 }
 
 /// What was made is found again by what it is marked with.

@@ -61,7 +61,6 @@ pub(super) fn read(texts: &[Text], options: &ReadOptions) -> Result<Manifests, F
         host_aliases: Vec::new(),
         dns,
         fs_group: None,
-        manage_hosts: true,
         qos: Qos::BestEffort,
         init,
         containers,

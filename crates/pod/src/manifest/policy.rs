@@ -99,7 +99,7 @@ pub(super) fn of_pod(annotations: &BTreeMap<String, String>) -> (PodPolicy, Vec<
         restart_policy: reader.restart_policy().unwrap_or_default(),
         backoff: reader.backoff(),
         grace: reader.duration("termination-grace-period"),
-        active_deadline: reader.duration("active-deadline"),
+        active_deadline: reader.deadline(),
         runtime_handler: reader.get("runtime-handler").unwrap_or_default().to_owned(),
     };
     (policy, reader.wrong)
@@ -208,6 +208,15 @@ impl Reader<'_> {
             self.report(key, format!("{value:?} is not a duration"), Some(hint), false);
         }
         duration
+    }
+
+    /// A pod that may not be active at all would never be started.
+    fn deadline(&mut self) -> Option<Duration> {
+        let deadline = self.duration("active-deadline")?;
+        if deadline.is_zero() {
+            self.report("active-deadline", "is nothing".to_owned(), None, false);
+        }
+        Some(deadline)
     }
 
     fn backoff(&mut self) -> Backoff {

@@ -89,8 +89,6 @@ pub struct Pod {
     pub dns: Option<Dns>,
     /// Which group owns the pod's volumes.
     pub fs_group: Option<FsGroup>,
-    /// Whether `/etc/hosts` of the containers is crilet's to make.
-    pub manage_hosts: bool,
     /// How the pod's demands for resources rank it.
     pub qos: Qos,
     /// What runs one after the other before the containers, in order; sidecars among them.

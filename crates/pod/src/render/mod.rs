@@ -132,7 +132,7 @@ pub fn container_config(
         let linux = config.linux.get_or_insert_default();
         linux.resources = Some(resources::linux(pod, container, facts.node));
     }
-    add_files(pod, container, facts, &mut config);
+    add_files(container, facts, &mut config);
     if config.log_path.is_empty() {
         config.log_path = format!("{}/{}.log", container.name, facts.attempt);
     }
@@ -215,12 +215,7 @@ fn mounts(
 }
 
 /// Mounts `/etc/hosts` and the file for the last word, unless the container has something there.
-fn add_files(
-    pod: &Pod,
-    container: &Container,
-    facts: &StartFacts<'_>,
-    config: &mut v1::ContainerConfig,
-) {
+fn add_files(container: &Container, facts: &StartFacts<'_>, config: &mut v1::ContainerConfig) {
     let mut add = |path: &str, file: &std::path::Path| {
         let taken = |mount: &v1::Mount| {
             std::path::Path::new(&mount.container_path) == std::path::Path::new(path)
@@ -233,7 +228,7 @@ fn add_files(
             });
         }
     };
-    if let Some(file) = facts.hosts_file.filter(|_| pod.manage_hosts) {
+    if let Some(file) = facts.hosts_file {
         add(crate::hosts::CONTAINER_PATH, file);
     }
     if let (Some(termination), Some(file)) = (&container.termination, facts.termination_file) {

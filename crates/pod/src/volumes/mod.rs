@@ -336,9 +336,10 @@ pub fn act(step: &Step) -> Result<(), VolumeError> {
         Step::Directory { path } => directory(path, SHARED),
         Step::Tmpfs { path, size, mode } => {
             directory(path, OWN)?;
-            let size = size.map_or_else(String::new, |size| format!("size={size},"));
+            let options = size.map_or_else(String::new, |size| format!("size={size},"));
             let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-            mount(path, "tmpfs", flags, &format!("{size}mode={mode:o}"))
+            mount(path, "tmpfs", flags, &format!("{options}mode={mode:o}"))?;
+            size.map_or(Ok(()), |size| resize(path, size, flags))
         }
         Step::HugePages { path, page, size } => {
             directory(path, OWN)?;
@@ -395,6 +396,25 @@ fn mount(path: &Path, kind: &str, flags: MsFlags, options: &str) -> Result<(), V
         return Ok(());
     }
     nix::mount::mount(Some(kind), path, Some(kind), flags, Some(options)).context("mount", path)
+}
+
+/// Gives a file system in memory another size; the kernel refuses one that is too small for what
+/// is in it.
+fn resize(path: &Path, size: u64, flags: MsFlags) -> Result<(), VolumeError> {
+    let found = nix::sys::statvfs::statvfs(path).context("look at", path)?;
+    let page = found.fragment_size().max(1);
+    if found.blocks() == size.div_ceil(page) {
+        return Ok(());
+    }
+    let options = format!("size={size}");
+    nix::mount::mount(
+        None::<&str>,
+        path,
+        None::<&str>,
+        flags | MsFlags::MS_REMOUNT,
+        Some(options.as_str()),
+    )
+    .context("resize", path)
 }
 
 /// Checks or makes what a `hostPath` asks for (`pkg/volume/hostpath`).

@@ -247,6 +247,29 @@ fn volumes_on_disk_are_made_once_and_removed_without_the_claim() {
 }
 
 #[test]
+fn a_run_that_was_killed_at_any_step_is_finished_by_the_next() {
+    let volumes = "{name: e, emptyDir: {}}, {name: c, persistentVolumeClaim: {claimName: d}}, \
+        {name: m, configMap: {name: m}}";
+    let pod = pod(volumes, "");
+    let steps = plan(&pod, &Roots::default(), &node()).0.len();
+    for done in 0..=steps {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = Roots::below(directory.path());
+        let (steps, paths) = plan(&pod, &roots, &node());
+        steps.iter().take(done).try_for_each(act).unwrap();
+        // In the middle of a step, too: a directory that has not got its mode yet.
+        let volumes = roots.pod(&pod.uid).join("volumes");
+        if done == 0 {
+            own_directory(&volumes.join(".e")).unwrap();
+        }
+        assert_eq!(materialise(&pod, &roots, &node()).unwrap(), paths);
+        assert_eq!(mode(&paths["e"]), 0o777);
+        assert_eq!(names(&volumes), ["e", "m"], "after {done} steps");
+        assert_eq!(fs::read_to_string(paths["m"].join("k")).unwrap(), "v");
+    }
+}
+
+#[test]
 fn a_full_directory_is_told_with_what_it_holds() {
     let directory = tempfile::tempdir().unwrap();
     let roots = Roots::below(directory.path());

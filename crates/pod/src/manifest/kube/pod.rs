@@ -48,7 +48,6 @@ pub(super) fn lower(mut lower: Lower<'_>, origin: Origin) -> model::Pod {
         host_aliases: lower.host_aliases(),
         dns: Some(lower.dns()),
         fs_group: lower.fs_group(),
-        manage_hosts: true,
         qos: resources::qos(init.iter().chain(&containers)),
         pull_secrets: lower.pull_secrets(),
         init,

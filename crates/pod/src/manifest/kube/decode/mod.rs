@@ -16,7 +16,7 @@ use std::{cell::RefCell, collections::HashMap, fmt, path::Path};
 
 use crilet_core::{
     similar,
-    yaml::{Entry, Node, Position, Value as Tree},
+    yaml::{Entry, Node, Position, Style, Value as Tree},
 };
 use crilet_cri::config::Finding;
 use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor, value::StrDeserializer};
@@ -389,9 +389,13 @@ impl<'de> de::MapAccess<'de> for Fields<'_> {
     }
 }
 
+/// Whether a value asks for nothing, so that nobody has to be told that it is not honoured.
 fn is_empty(node: &Node) -> bool {
     match &node.value {
-        Tree::Scalar(_) => node.is_null(),
+        Tree::Scalar(scalar) => {
+            let is_false = scalar.style == Style::Plain && scalar.text == "false";
+            scalar.is_null() || scalar.text.is_empty() || is_false
+        }
         Tree::Sequence(items) => items.is_empty(),
         Tree::Mapping(entries) => entries.is_empty(),
     }
