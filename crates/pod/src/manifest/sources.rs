@@ -14,7 +14,9 @@
 //! not writable for its group or others. What is not so is a finding, and the source is not used.
 //!
 //! A file that cannot be read as YAML and was changed within the last second is probably being
-//! written: the source waits ([`Reading::Settling`]).
+//! written: the source waits ([`Reading::Settling`]). A stream that was cut between two documents
+//! parses, though: who watches the root reads a file when it was closed or renamed, not while it is
+//! written to.
 
 use std::{
     fs,

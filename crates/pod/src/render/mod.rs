@@ -131,6 +131,9 @@ pub fn container_config(
             .collect();
         let linux = config.linux.get_or_insert_default();
         linux.resources = Some(resources::linux(pod, container, facts.node));
+        if let Some(context) = linux.security_context.as_mut() {
+            complete_user(context, &facts.image_user);
+        }
     }
     add_files(container, facts, &mut config);
     if config.log_path.is_empty() {
@@ -233,6 +236,18 @@ fn add_files(container: &Container, facts: &StartFacts<'_>, config: &mut v1::Con
     }
     if let (Some(termination), Some(file)) = (&container.termination, facts.termination_file) {
         add(&termination.path, file);
+    }
+}
+
+/// The CRI takes a group with a user only; without one in the manifest that is the image's.
+fn complete_user(context: &mut v1::LinuxContainerSecurityContext, image: &ImageUser) {
+    if context.run_as_group.is_none() || context.run_as_user.is_some() {
+        return;
+    }
+    match image {
+        ImageUser::Unset => context.run_as_user = Some(v1::Int64Value { value: 0 }),
+        ImageUser::Number(value) => context.run_as_user = Some(v1::Int64Value { value: *value }),
+        ImageUser::Name(name) => context.run_as_username.clone_from(name),
     }
 }
 

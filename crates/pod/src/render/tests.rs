@@ -164,34 +164,48 @@ fn the_sandbox_is_marked_and_counted() {
     assert_eq!(dns.options, ["ndots:2", "edns0"]);
 }
 
+/// Renders the first container of a pod whose image runs as this user.
+fn as_user(text: &str, image_user: ImageUser) -> Result<v1::ContainerConfig, RenderError> {
+    let pod = pods(text).remove(0);
+    let (empty, none) = (BTreeMap::new(), BTreeMap::new());
+    let facts = StartFacts {
+        attempt: 0,
+        pod_ips: &[],
+        host_ips: &[],
+        node: &node(),
+        volumes: &empty,
+        sub_paths: &none,
+        hosts_file: None,
+        termination_file: None,
+        image_user,
+    };
+    container_config(&pod, &pod.containers[0], &facts)
+}
+
 #[test]
 fn non_root_is_checked_against_the_image() {
     let text = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {securityContext: \
         {runAsNonRoot: true}, containers: [{name: c, image: i}]}}";
-    let pod = pods(text).remove(0);
-    let start = |image_user| {
-        let (empty, none) = (BTreeMap::new(), BTreeMap::new());
-        let facts = StartFacts {
-            attempt: 0,
-            pod_ips: &[],
-            host_ips: &[],
-            node: &node(),
-            volumes: &empty,
-            sub_paths: &none,
-            hosts_file: None,
-            termination_file: None,
-            image_user,
-        };
-        container_config(&pod, &pod.containers[0], &facts).map(drop)
-    };
+    let start = |user| as_user(text, user).map(drop);
     assert_eq!(start(ImageUser::Unset), Err(RenderError::Root));
     assert_eq!(start(ImageUser::Number(0)), Err(RenderError::Root));
     assert_eq!(start(ImageUser::Number(7)), Ok(()));
     let named = start(ImageUser::Name("www".to_owned())).unwrap_err();
-    assert_eq!(
-        named.to_string(),
-        "the image's user `www` may be root, which `runAsNonRoot` refuses"
-    );
+    let said = "the image's user `www` may be root, which `runAsNonRoot` refuses";
+    assert_eq!(named.to_string(), said);
+}
+
+#[test]
+fn a_group_alone_goes_with_the_images_user() {
+    let text = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {securityContext: \
+        {runAsGroup: 5}, containers: [{name: c, image: i}]}}";
+    let context = |user| as_user(text, user).unwrap().linux.unwrap().security_context.unwrap();
+    let user = |image| context(image).run_as_user.map(|user| user.value);
+    assert_eq!(user(ImageUser::Unset), Some(0));
+    assert_eq!(user(ImageUser::Number(7)), Some(7));
+    assert_eq!(context(ImageUser::Name("www".to_owned())).run_as_username, "www");
+    let sandbox = pods(text).remove(0).sandbox.linux.unwrap().security_context.unwrap();
+    assert_eq!(sandbox.run_as_group, None, "nothing tells its user");
 }
 
 #[test]

@@ -361,4 +361,8 @@ fn a_last_word_is_read_up_to_its_limit() {
     assert_eq!(last_word(&directory.path().join("gone")), None);
     assert_eq!(termination_file(&roots, "u", "c", 0).unwrap(), file);
     assert_eq!(last_word(&file), None, "a start that is tried again begins anew");
+    for attempt in 1..=3 {
+        termination_file(&roots, "u", "c", attempt).unwrap();
+    }
+    assert_eq!(names(file.parent().unwrap()), ["2", "3"]);
 }

@@ -159,7 +159,7 @@ fn markdown() -> String {
         writeln!(text, "### {}\n\n| field | | |\n| --- | --- | --- |", of.title).unwrap();
         for (field, treatment, note) in of.fields {
             let (word, note) = match treatment {
-                Treatment::Honoured => ("honoured", (*note).to_owned()),
+                Treatment::Honoured | Treatment::Known => ("honoured", (*note).to_owned()),
                 Treatment::Ignored(why) => ("ignored with a warning", (*why).to_owned()),
                 Treatment::Silent => ("ignored", (*note).to_owned()),
                 Treatment::Refused(why, "") => ("refused", (*why).to_owned()),

@@ -340,7 +340,10 @@ impl Fields<'_> {
                 let finding = if hint.is_empty() { finding } else { finding.hint(hint) };
                 self.value.context.report(finding);
             }
-            Treatment::Silent | Treatment::Ignored(_) | Treatment::Refused(..) => {}
+            Treatment::Known
+            | Treatment::Silent
+            | Treatment::Ignored(_)
+            | Treatment::Refused(..) => {}
         }
         None
     }

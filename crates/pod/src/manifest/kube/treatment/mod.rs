@@ -14,6 +14,8 @@ pub(super) enum Treatment {
     Honoured,
     /// A warning says why it means nothing.
     Ignored(&'static str),
+    /// It was read before, to tell which type it is.
+    Known,
     /// It asks for nothing that could be missed.
     Silent,
     /// An error says why it cannot be done; the second text is what to do instead.

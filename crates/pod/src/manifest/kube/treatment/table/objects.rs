@@ -1,7 +1,7 @@
 //! Objects: what a document is.
 
 use crate::manifest::kube::treatment::{
-    Treatment::{Honoured, Ignored, Refused, Silent},
+    Treatment::{Honoured, Ignored, Known, Refused, Silent},
     Type,
 };
 
@@ -10,8 +10,8 @@ pub(super) const TYPES: &[Type] = &[
         name: "Pod",
         title: "Pod",
         fields: &[
-            ("apiVersion", Silent, "tells the kind of object"),
-            ("kind", Silent, "tells the kind of object"),
+            ("apiVersion", Known, "tells the kind of object"),
+            ("kind", Known, "tells the kind of object"),
             ("metadata", Honoured, ""),
             ("spec", Honoured, ""),
             ("status", Silent, "what a cluster wrote"),
@@ -21,8 +21,8 @@ pub(super) const TYPES: &[Type] = &[
         name: "Deployment",
         title: "Deployment (`apps/v1`)",
         fields: &[
-            ("apiVersion", Silent, "tells the kind of object"),
-            ("kind", Silent, "tells the kind of object"),
+            ("apiVersion", Known, "tells the kind of object"),
+            ("kind", Known, "tells the kind of object"),
             ("metadata", Honoured, ""),
             ("spec", Honoured, ""),
             ("status", Silent, "what a cluster wrote"),
@@ -100,11 +100,11 @@ pub(super) const TYPES: &[Type] = &[
         name: "ConfigMap",
         title: "ConfigMap",
         fields: &[
-            ("apiVersion", Silent, "tells the kind of object"),
+            ("apiVersion", Known, "tells the kind of object"),
             ("binaryData", Honoured, ""),
             ("data", Honoured, ""),
             ("immutable", Silent, "the manifest alone changes it"),
-            ("kind", Silent, "tells the kind of object"),
+            ("kind", Known, "tells the kind of object"),
             ("metadata", Honoured, ""),
         ],
     },
@@ -112,10 +112,10 @@ pub(super) const TYPES: &[Type] = &[
         name: "Secret",
         title: "Secret",
         fields: &[
-            ("apiVersion", Silent, "tells the kind of object"),
+            ("apiVersion", Known, "tells the kind of object"),
             ("data", Honoured, ""),
             ("immutable", Silent, "the manifest alone changes it"),
-            ("kind", Silent, "tells the kind of object"),
+            ("kind", Known, "tells the kind of object"),
             ("metadata", Honoured, ""),
             ("stringData", Honoured, ""),
             ("type", Honoured, "of pull secrets"),
@@ -125,8 +125,8 @@ pub(super) const TYPES: &[Type] = &[
         name: "PersistentVolumeClaim",
         title: "PersistentVolumeClaim",
         fields: &[
-            ("apiVersion", Silent, "tells the kind of object"),
-            ("kind", Silent, "tells the kind of object"),
+            ("apiVersion", Known, "tells the kind of object"),
+            ("kind", Known, "tells the kind of object"),
             ("metadata", Honoured, ""),
             ("spec", Honoured, ""),
             ("status", Silent, "what a cluster wrote"),
