@@ -4,6 +4,7 @@
 //! - [`exec`] finds and runs programs of the host.
 //! - [`fs`] writes files that survive a power cut whole.
 //! - [`ImageName`] completes image names as docker does.
+//! - [`ProcessEnd`] tells when a process ends.
 //! - [`similar()`] finds what a mistyped word was meant to be.
 //! - [`yaml`] reads YAML and JSON into trees that know their lines and columns.
 
@@ -11,9 +12,11 @@ mod error_chain;
 pub mod exec;
 pub mod fs;
 mod image_name;
+mod pidfd;
 mod similar;
 pub mod yaml;
 
 pub use error_chain::ErrorChain;
 pub use image_name::{ImageName, InvalidImageName};
+pub use pidfd::ProcessEnd;
 pub use similar::similar;
