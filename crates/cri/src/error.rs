@@ -188,6 +188,11 @@ impl CriError {
         }
     }
 
+    /// Whether it took too long, by our clock or the runtime's.
+    pub fn is_deadline(&self) -> bool {
+        self.code() == Some(Code::DeadlineExceeded)
+    }
+
     /// Whether the runtime is not there, as opposed to unwilling.
     pub fn is_unreachable(&self) -> bool {
         matches!(

@@ -68,6 +68,7 @@ impl Call {
                 | "PodSandboxStatus"
                 | "ListContainers"
                 | "ContainerStatus"
+                | "ListContainerStats"
                 | "ListImages"
                 | "ImageStatus"
                 | "ImageFsInfo"

@@ -151,6 +151,17 @@ impl Client {
         self.runtime_call("ContainerStatus", container(id), self.deadlines.query, &request).await
     }
 
+    /// What all running containers that match use.
+    pub async fn list_container_stats(
+        &self,
+        filter: Option<v1::ContainerStatsFilter>,
+    ) -> Result<Vec<v1::ContainerStats>, CriError> {
+        let request = v1::ListContainerStatsRequest { filter };
+        let answer: v1::ListContainerStatsResponse =
+            self.runtime_call("ListContainerStats", None, self.deadlines.query, &request).await?;
+        Ok(answer.stats)
+    }
+
     /// Makes the runtime open a container's log file anew, after it was renamed.
     pub async fn reopen_container_log(&self, id: &str) -> Result<(), CriError> {
         let request = v1::ReopenContainerLogRequest { container_id: id.to_owned() };

@@ -8,7 +8,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -75,10 +75,37 @@ pub async fn read_pod(client: &Client, id: &str, detail: Detail) -> Result<Optio
     Ok(Some(pod))
 }
 
+/// All sandboxes with this label, with their containers that bear it, too; newest first.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_labelled(
+    client: &Client,
+    label: (&str, &str),
+    detail: Detail,
+) -> Result<Vec<Pod>, CriError> {
+    let selector = BTreeMap::from([(label.0.to_owned(), label.1.to_owned())]);
+    let sandboxes = v1::PodSandboxFilter { label_selector: selector.clone(), ..Default::default() };
+    let containers = v1::ContainerFilter { label_selector: selector, ..Default::default() };
+    let pods = list_filtered(client, Some(sandboxes), Some(containers)).await?;
+    match detail {
+        Detail::Lists => Ok(pods),
+        Detail::Pods | Detail::Full => describe(client, pods, detail).await,
+    }
+}
+
 async fn list(client: &Client, id: Option<&str>) -> Result<Vec<Pod>, CriError> {
     let sandboxes = id.map(|id| v1::PodSandboxFilter { id: id.to_owned(), ..Default::default() });
     let containers =
         id.map(|id| v1::ContainerFilter { pod_sandbox_id: id.to_owned(), ..Default::default() });
+    list_filtered(client, sandboxes, containers).await
+}
+
+async fn list_filtered(
+    client: &Client,
+    sandboxes: Option<v1::PodSandboxFilter>,
+    containers: Option<v1::ContainerFilter>,
+) -> Result<Vec<Pod>, CriError> {
     let (sandboxes, containers) =
         tokio::try_join!(client.list_pod_sandboxes(sandboxes), client.list_containers(containers))?;
     Ok(join(sandboxes, containers))
