@@ -8,6 +8,7 @@
 //! - [`manifest`] reads what people write: files of the CRI, Kubernetes.
 //! - [`model`] is a pod as `crilet serve` keeps it.
 //! - [`render`] makes configurations of the CRI of it, for one start.
+//! - [`sync`] keeps it so.
 //! - [`volumes`] makes and removes what pods mount.
 
 mod error;
@@ -20,6 +21,7 @@ pub mod model;
 pub mod render;
 mod spec;
 mod state;
+pub mod sync;
 mod teardown;
 pub mod volumes;
 

@@ -74,15 +74,38 @@ async fn ensure_one(
         }
     }
     let step = || Step::PullImage { image: reference.to_owned() };
-    let auth = credentials.for_image(reference).await.at(step())?;
     observer.pull_started(reference);
-    let image = v1::ImageSpec { image: reference.to_owned(), ..Default::default() };
-    let pull = client.pull_image(image, auth, Some(spec.sandbox.clone()));
+    let secrets = PullSecrets::default();
+    let request =
+        Pull { client, reference, sandbox: &spec.sandbox, secrets: &secrets, credentials };
     // A dropped call is cancelled in the runtime, which keeps what it has got for the next time.
     let result = tokio::select! {
-        result = pull => result.map(drop).at(step()),
+        result = pull(request) => result.at(step()),
         () = cancel.cancelled() => Err(Cause::Interrupted).at(step()),
     };
     observer.pull_finished(reference, result.is_ok());
     result
+}
+
+/// One image to be pulled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pull<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) reference: &'a str,
+    /// On whose behalf.
+    pub(crate) sandbox: &'a v1::PodSandboxConfig,
+    /// The pod's own credentials, which go before the machine's.
+    pub(crate) secrets: &'a PullSecrets,
+    pub(crate) credentials: &'a Credentials,
+}
+
+/// Pulls an image with the credentials of its registry.
+pub(crate) async fn pull(pull: Pull<'_>) -> Result<(), Cause> {
+    let auth = match pull.secrets.for_image(pull.reference)? {
+        Some(auth) => Some(auth),
+        None => pull.credentials.for_image(pull.reference).await?,
+    };
+    let image = v1::ImageSpec { image: pull.reference.to_owned(), ..Default::default() };
+    pull.client.pull_image(image, auth, Some(pull.sandbox.clone())).await?;
+    Ok(())
 }

@@ -49,7 +49,12 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
     /// It was read.
-    Read(Manifests),
+    Read {
+        /// What it says.
+        manifests: Manifests,
+        /// The texts that say so.
+        texts: Vec<Text>,
+    },
     /// Something is wrong with it: keep what was read from it before.
     Wrong(Findings),
     /// It is probably being written; ask again after this time.
@@ -127,7 +132,7 @@ pub fn read(source: &Source, options: &ReadOptions, now: SystemTime) -> Reading 
         return Reading::Settling(SETTLING - youngest);
     }
     match super::read(&texts, options) {
-        Ok(manifests) => Reading::Read(manifests),
+        Ok(manifests) => Reading::Read { manifests, texts },
         Err(findings) => Reading::Wrong(findings),
     }
 }
@@ -272,7 +277,9 @@ mod tests {
         let root = root();
         let file = root.path().join("web.yaml");
         write(&file, POD);
-        assert!(matches!(read_now(&file), Reading::Read(manifests) if manifests.pods.len() == 1));
+        assert!(
+            matches!(read_now(&file), Reading::Read { manifests, .. } if manifests.pods.len() == 1)
+        );
         write(&file, "apiVersion: v1\nkind: {Po");
         let Reading::Settling(time) = read_now(&file) else { panic!("{:?}", read_now(&file)) };
         assert!(time <= SETTLING);
@@ -311,7 +318,7 @@ mod tests {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  \
                    - name: c\n    image: busybox\n    envFrom: [{configMapRef: {name: c}}]\n";
         write(&directory.join("pod.yaml"), pod);
-        let Reading::Read(manifests) = read_now(&directory) else { panic!("not read") };
+        let Reading::Read { manifests, .. } = read_now(&directory) else { panic!("not read") };
         assert_eq!(manifests.pods[0].containers[0].env[0].name, "k");
         fs::remove_file(directory.join("config.yaml")).unwrap();
         fs::remove_file(directory.join("pod.yaml")).unwrap();

@@ -1,0 +1,39 @@
+//! What the keeping of pods writes on sandboxes and containers, as annotations, beside the marks of
+//! [`crate::render`].
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use crilet_cri::inventory;
+
+pub use crate::render::{CONTAINER_HASH, SANDBOX_HASH};
+use crate::render::{MANAGED_BY, MANAGER};
+
+/// On a sandbox: when the pod's first sandbox was made, in nanoseconds since 1970.
+pub const FIRST_START: &str = "crilet.dev/first-start";
+
+/// On a container: how many restarts have led to it since its backoff began anew.
+pub const BACKOFF_STEP: &str = "crilet.dev/backoff-step";
+
+/// Whether crilet keeps this sandbox; it touches no other.
+pub fn is_kept(sandbox: &inventory::Pod) -> bool {
+    sandbox.labels.get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)
+}
+
+/// A point in time as a mark.
+pub fn format_time(at: SystemTime) -> String {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
+}
+
+/// A mark as a point in time; nothing if it is absent or unreadable.
+pub fn time(annotations: &BTreeMap<String, String>, mark: &str) -> Option<SystemTime> {
+    let nanoseconds: u64 = annotations.get(mark)?.parse().ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds))
+}
+
+/// The backoff step of a container; none counts as the first.
+pub fn backoff_step(annotations: &BTreeMap<String, String>) -> u32 {
+    annotations.get(BACKOFF_STEP).and_then(|step| step.parse().ok()).unwrap_or(0)
+}
