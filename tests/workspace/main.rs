@@ -7,13 +7,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace with the workspace crates it may build upon.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("crilet-core", &[]),
     ("crilet-cri", &["crilet-core"]),
     ("crilet-cni", &["crilet-core"]),
     ("crilet-runtime", &["crilet-core", "crilet-cri", "crilet-cni"]),
     ("crilet-pod", &["crilet-core", "crilet-cri"]),
-    ("crilet", &["crilet-core", "crilet-cri", "crilet-cni", "crilet-runtime", "crilet-pod"]),
+    ("crilet-api", &["crilet-core"]),
+    ("crilet-daemon", &["crilet-core", "crilet-cri", "crilet-runtime", "crilet-pod", "crilet-api"]),
+    (
+        "crilet",
+        &[
+            "crilet-core",
+            "crilet-cri",
+            "crilet-cni",
+            "crilet-runtime",
+            "crilet-pod",
+            "crilet-api",
+            "crilet-daemon",
+        ],
+    ),
     ("crilet-testkit", &["crilet-core", "crilet-runtime"]),
 ];
 
@@ -28,7 +41,7 @@ const KEPT_WITHIN: [(&str, &[&str]); 8] = [
     ("rtnetlink", &["crilet-cni"]),
     ("iptables", &["crilet-cni"]),
     ("anyhow", &["crilet", "crilet-testkit"]),
-    ("axum", &[]),
+    ("axum", &["crilet-daemon"]),
     ("k8s-openapi", &["crilet-pod"]),
 ];
 
