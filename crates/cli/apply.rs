@@ -1,6 +1,6 @@
 //! `crilet apply`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{fmt::Write, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use crilet_api::{Action, AppliedPod, ApplyReport, ApplyRequest, ContainerAction, PodRef};
@@ -74,8 +74,8 @@ pub(crate) async fn wait(global: &Global, report: &ApplyReport) -> Result<(), Cl
         let wanted = report.pods.iter().filter(wanted);
         wanted.map(|pod| PodRef::new(&pod.namespace, &pod.name)).collect()
     };
-    daemon::wait(global, &pods(false), Goal::Ready, Some(0)).await?;
-    daemon::wait(global, &pods(true), Goal::Deleted, None).await
+    daemon::wait(global, &pods(false), Goal::Ready).await?;
+    daemon::wait(global, &pods(true), Goal::Deleted).await
 }
 
 fn text(report: &ApplyReport, diff: bool) -> String {
@@ -83,7 +83,8 @@ fn text(report: &ApplyReport, diff: bool) -> String {
     for pod in &report.pods {
         let dry = if report.dry_run { " (dry run)" } else { "" };
         let changes = changes(pod);
-        text.push_str(&format!("{}/{} {}{dry}{changes}\n", pod.namespace, pod.name, pod.action));
+        let AppliedPod { namespace, name, action, .. } = pod;
+        writeln!(text, "{namespace}/{name} {action}{dry}{changes}").unwrap_or_default();
         if diff && !pod.diff.is_empty() {
             text.extend(pod.diff.lines().map(|line| format!("  {line}\n")));
         }

@@ -2,7 +2,10 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{global::Global, image, ps, rm, run, runtime, stop, version};
+use crate::{
+    apply, delete, describe, events, get, global::Global, image, install, ps, restart, rm, run,
+    runtime, serve, start, stop, version, wait,
+};
 
 /// Pods on one machine, without Kubernetes.
 ///
@@ -28,6 +31,26 @@ pub(crate) enum Verb {
     Stop(stop::StopArgs),
     /// Stop and remove pods
     Rm(rm::RmArgs),
+    /// Keep pods up as their manifests say: the daemon
+    Serve(serve::ServeArgs),
+    /// Have the daemon keep pods as manifests say
+    Apply(apply::ApplyArgs),
+    /// Show pods that the daemon keeps
+    Get(get::GetArgs),
+    /// Show all there is to know about pods that the daemon keeps
+    Describe(describe::DescribeArgs),
+    /// Have the daemon stop, remove and forget pods that were applied
+    Delete(delete::DeleteArgs),
+    /// Start pods that were stopped or have ended
+    Start(start::StartArgs),
+    /// Start pods or containers again
+    Restart(restart::RestartArgs),
+    /// Show what happened to pods that the daemon keeps
+    Events(events::EventsArgs),
+    /// Wait until pods are ready, running, stopped or deleted
+    Wait(wait::WaitArgs),
+    /// Write the units and the configuration of the daemon
+    Install(install::InstallArgs),
     /// Load, make and list images without a registry
     Image(image::ImageArgs),
     /// Manage crilet's own containerd

@@ -46,6 +46,27 @@ pub(crate) fn state_root() -> PathBuf {
     variable("CRILET_STATE").unwrap_or_else(|| PathBuf::from("/run/crilet"))
 }
 
+/// The daemon's socket: `--socket` or `CRILET_SOCKET`, by default in [`state_root`].
+pub(crate) fn socket(global: &Global) -> PathBuf {
+    global.socket.clone().unwrap_or_else(|| state_root().join("crilet.sock"))
+}
+
+/// The daemon's socket, if it was said where it is, be it by `CRILET_STATE`.
+pub(crate) fn given_socket(global: &Global) -> Option<PathBuf> {
+    let by_state = || variable("CRILET_STATE").map(|root| root.join("crilet.sock"));
+    global.socket.clone().or_else(by_state)
+}
+
+/// What is to be logged, in the words of tracing's filters: `CRILET_LOG`.
+pub(crate) fn log_filter() -> Option<String> {
+    env::var("CRILET_LOG").ok().filter(|filter| !filter.is_empty())
+}
+
+/// The journal's stream, if a service manager has led stderr there.
+pub(crate) fn journal_stream() -> Option<String> {
+    env::var("JOURNAL_STREAM").ok()
+}
+
 /// Where pods' own files are.
 pub(crate) fn pod_state() -> StateDir {
     StateDir::new(state_root().join("pods"))

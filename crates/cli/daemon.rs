@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crilet_api::{Client, ClientError, Phase, Pod, PodEvent, PodList, PodRef, client::PodWatch};
+use crilet_api::{Client, Desired, Phase, Pod, PodEvent, PodList, PodRef, client::PodWatch};
 use crilet_core::similar;
 use crilet_pod::FindError;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -185,13 +185,17 @@ impl Goal {
 
     fn judge(self, pod: Option<&Pod>) -> Verdict {
         let Some(pod) = pod else {
-            return if self == Self::Deleted { Verdict::Reached } else { Verdict::Never("is gone") };
+            return if self == Self::Deleted {
+                Verdict::Reached
+            } else {
+                Verdict::Never("is gone")
+            };
         };
         let ended = match pod.phase {
             Phase::Failed => Some("has failed"),
             Phase::Succeeded => Some("has ended"),
-            Phase::Stopped => Some("is stopped"),
-            Phase::Pending | Phase::Running | Phase::Stopping => None,
+            Phase::Stopped if pod.desired != Desired::Running => Some("is stopped"),
+            Phase::Pending | Phase::Running | Phase::Stopping | Phase::Stopped => None,
         };
         match (self, ended) {
             (Self::Deleted, _) | (Self::Stopped, None) => Verdict::NotYet,
@@ -206,18 +210,12 @@ impl Goal {
 
 /// Waits until all these pods have come to what they should, or one never will.
 ///
-/// `after` is the revision from which on the daemon has taken what they come from: what pods were
-/// before that does not count.
-pub(crate) async fn wait(
-    global: &Global,
-    pods: &[PodRef],
-    goal: Goal,
-    after: Option<u64>,
-) -> Result<(), CliError> {
+/// The daemon shows what it was asked for as soon as it has answered: no pod is ready or failed from
+/// before.
+pub(crate) async fn wait(global: &Global, pods: &[PodRef], goal: Goal) -> Result<(), CliError> {
     let limit = global.timeout.unwrap_or(PATIENCE);
     let deadline = Instant::now() + limit;
     let mut follower = Follower::start(client(global)).await?;
-    let mut settled = after.is_none();
     loop {
         if let Ok(next) = timeout_at(deadline, follower.next()).await {
             next?;
@@ -230,17 +228,12 @@ pub(crate) async fn wait(
             match goal.judge(found) {
                 Verdict::Reached => {}
                 Verdict::NotYet => left += 1,
-                // What it was before it was told to start is no verdict on how it starts.
-                Verdict::Never(_) if !settled && found.is_some() => left += 1,
-                Verdict::Never(how) => {
-                    return Err(never(pod, how, found));
-                }
+                Verdict::Never(how) => return Err(never(pod, how, found)),
             }
         }
         if left == 0 {
             return Ok(());
         }
-        settled = true;
     }
 }
 
@@ -292,9 +285,4 @@ pub(crate) fn kept<'a>(pods: Option<&'a PodList>, full_name: &str) -> Option<&'a
 pub(crate) fn age(time: jiff::Timestamp) -> String {
     let time = SystemTime::from(time);
     crate::values::age(SystemTime::now().duration_since(time).unwrap_or_default())
-}
-
-/// What a daemon that is not there means for a verb that can do without.
-pub(crate) fn is_absent(error: &CliError) -> bool {
-    matches!(error, CliError::Daemon(error) if ClientError::is_absent(error))
 }

@@ -49,7 +49,7 @@ pub(crate) async fn run(global: &Global, args: DeleteArgs) -> Result<ExitCode, C
         }
     }
     if !args.no_wait {
-        daemon::wait(global, &taken, Goal::Deleted, None).await?;
+        daemon::wait(global, &taken, Goal::Deleted).await?;
     }
     for pod in &taken {
         output::line(&pod.to_string()).map_err(CliError::Output)?;

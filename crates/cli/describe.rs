@@ -1,6 +1,6 @@
 //! `crilet describe`.
 
-use std::process::ExitCode;
+use std::{fmt::Write, process::ExitCode};
 
 use clap::Args;
 use crilet_api::{
@@ -63,7 +63,7 @@ impl Sheet {
 
     fn head(&mut self, name: &str) {
         let indent = self.indent;
-        self.text.push_str(&format!("{:indent$}{name}\n", ""));
+        writeln!(self.text, "{:indent$}{name}", "").unwrap_or_default();
     }
 
     fn within(&mut self, write: impl FnOnce(&mut Self)) {
@@ -117,10 +117,13 @@ fn write_pod(sheet: &mut Sheet, pod: &Pod) {
     });
     let ports: Vec<_> = ports.collect();
     sheet.maybe("ports", (!ports.is_empty()).then(|| ports.join("\n")));
-    sheet.maybe("sandbox", pod.sandbox.as_ref().map(|sandbox| {
-        let state = if sandbox.ready { "ready" } else { "not ready" };
-        format!("{} {state}, attempt {}", short(&sandbox.id), sandbox.attempt)
-    }));
+    sheet.maybe(
+        "sandbox",
+        pod.sandbox.as_ref().map(|sandbox| {
+            let state = if sandbox.ready { "ready" } else { "not ready" };
+            format!("{} {state}, attempt {}", short(&sandbox.id), sandbox.attempt)
+        }),
+    );
     let handler = &pod.runtime_handler;
     sheet.maybe("handler", (!handler.is_empty()).then_some(handler));
     sheet.line("restarts", format!("policy {}, {} so far", pod.restart_policy, pod.restarts()));
@@ -174,7 +177,8 @@ fn write_container(sheet: &mut Sheet, container: &Container) {
     };
     sheet.head(&format!("{kind} {}", container.name));
     sheet.within(|sheet| {
-        let id = container.id.as_ref().map(|id| format!("{}, attempt {}", short(id), container.attempt));
+        let id =
+            container.id.as_ref().map(|id| format!("{}, attempt {}", short(id), container.attempt));
         sheet.maybe("id", id);
         let image_id = container.image_id.as_ref().map(|id| format!(" ({})", short(id)));
         sheet.line("image", format!("{}{}", container.image, image_id.unwrap_or_default()));
@@ -223,7 +227,8 @@ fn state(container: &Container) -> String {
 
 fn terminated(last: &Terminated) -> String {
     let ago = last.finished_at.map(|time| format!(" {} ago", daemon::age(time)));
-    let message = last.message.as_ref().map_or_else(String::new, |text| format!(": {}", text.trim()));
+    let message =
+        last.message.as_ref().map_or_else(String::new, |text| format!(": {}", text.trim()));
     let ago = ago.unwrap_or_default();
     format!("ended{ago} with status {}, {}{message}", last.exit_code, last.reason)
 }

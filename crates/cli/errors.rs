@@ -4,8 +4,10 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
+use crilet_api::{ClientError, ErrorCode};
 use crilet_core::ErrorChain;
 use crilet_cri::{CriError, config::Findings, discovery::DiscoveryError};
+use crilet_daemon::{ConfigError, InstallError, RunError};
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
 use crilet_runtime::{RuntimeError, image::LoadError};
 
@@ -25,6 +27,8 @@ const NO_IMAGE: u8 = 5;
 const EXISTS: u8 = 6;
 /// Something failed and could not be undone completely.
 const LEFT_BEHIND: u8 = 7;
+/// No daemon can be reached.
+const NO_DAEMON: u8 = 8;
 /// The command line is wrong (sysexits.h, `EX_USAGE`).
 const USAGE: u8 = 64;
 /// Interrupted by Ctrl-C; everything was undone (128 + SIGINT).
@@ -80,12 +84,59 @@ pub(crate) enum CliError {
         #[source]
         cause: io::Error,
     },
+    /// The daemon cannot be asked, refused or failed.
+    #[error(transparent)]
+    Daemon(#[from] ClientError),
+    /// The daemon keeps no such pod.
+    #[error(transparent)]
+    FindKept(FindError),
+    /// A manifest cannot be read.
+    #[error("failed to read `{}`", path.display())]
+    Manifest {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    /// A manifest is no text.
+    #[error("`{}` is not text in UTF-8", path.display())]
+    NotText { path: PathBuf },
+    /// A directory without manifests.
+    #[error("`{}` holds no manifest", path.display())]
+    NoManifests { path: PathBuf },
+    /// Manifests are not fetched from elsewhere.
+    #[error("`{url}` is not on this machine")]
+    Url { url: String },
+    /// A pod will not come to what it was waited for.
+    #[error("pod `{pod}` {how}{}", because(why))]
+    Never { pod: String, how: &'static str, why: String },
+    /// Pods did not come to what they were waited for in time.
+    #[error("not {goal} within {} s: pod {}", limit.as_secs_f64(), pods.join("; pod "))]
+    Late { pods: Vec<String>, goal: &'static str, limit: std::time::Duration },
+    /// The daemon keeps pods that were to be removed behind its back.
+    #[error("the daemon keeps pod `{pod}` and would bring it up again")]
+    Kept { pod: String, hint: String },
+    /// The daemon could not start.
+    #[error("failed to serve: {}", ErrorChain(.0))]
+    Serve(RunError),
+    /// Units and configuration could not be written or removed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// A pod is there already and is not what was asked for.
     #[error("pod `{pod}` {state}")]
     Exists { pod: String, state: &'static str },
     /// Some of the pods could not be handled; each failure has been told.
     #[error("{failed} of {total} pods could not be {done}")]
     Some { failed: usize, total: usize, done: &'static str },
+}
+
+fn because(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(": {why}") }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        Self::Serve(error)
+    }
 }
 
 impl CliError {
@@ -101,9 +152,16 @@ impl CliError {
             Self::Embedded(RuntimeError::Leftovers { .. }) | Self::PodFiles { .. } => LEFT_BEHIND,
             Self::Load(LoadError::Cri(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
-            Self::Find(_) => NO_POD,
+            Self::Find(_) | Self::FindKept(_) => NO_POD,
             Self::Launch(error) => launch_code(error),
-            Self::Exists { .. } => EXISTS,
+            Self::Exists { .. } | Self::Kept { .. } => EXISTS,
+            Self::Daemon(error) => daemon_code(error),
+            Self::Manifest { .. }
+            | Self::NotText { .. }
+            | Self::NoManifests { .. }
+            | Self::Url { .. }
+            | Self::Serve(RunError::Config(_)) => BAD_INPUT,
+            Self::Never { .. } | Self::Late { .. } | Self::Serve(_) | Self::Install(_) => FAILED,
         }
     }
 
@@ -123,11 +181,36 @@ impl CliError {
             Self::Find(FindError::Ambiguous { .. }) => {
                 Some("write NAMESPACE/NAME, or more of the id".to_owned())
             }
+            Self::FindKept(FindError::NotFound { suggestion: None, .. }) => {
+                Some("`crilet get` lists every pod that the daemon keeps".to_owned())
+            }
+            Self::FindKept(FindError::Ambiguous { .. }) => Some("write NAMESPACE/NAME".to_owned()),
+            Self::Daemon(error) => error.hint(),
+            Self::Url { .. } => Some("fetch it, look at it, then apply the file".to_owned()),
+            Self::Never { pod, .. } => Some(format!("`crilet describe {pod}` tells more")),
+            Self::Late { .. } => Some("--timeout waits longer".to_owned()),
+            Self::Kept { hint, .. } => Some(hint.clone()),
+            Self::Serve(error) => error.hint(),
             Self::Exists { .. } => {
                 Some("--replace takes it down and brings up the new one".to_owned())
             }
             _ => None,
         }
+    }
+}
+
+fn daemon_code(error: &ClientError) -> u8 {
+    let ClientError::Refused(error) = error else { return NO_DAEMON };
+    match error.code {
+        ErrorCode::InvalidManifest | ErrorCode::BadRequest | ErrorCode::TooLarge => BAD_INPUT,
+        ErrorCode::NoSuchPod | ErrorCode::NoSuchContainer => NO_POD,
+        ErrorCode::OwnedByFile | ErrorCode::Conflict => EXISTS,
+        ErrorCode::RuntimeFailed => NO_RUNTIME,
+        ErrorCode::Unauthorized
+        | ErrorCode::NoSuchPath
+        | ErrorCode::MethodNotAllowed
+        | ErrorCode::Unavailable
+        | ErrorCode::Internal => FAILED,
     }
 }
 
@@ -153,15 +236,26 @@ fn launch_code(error: &LaunchError) -> u8 {
 
 /// Tells an error and its hint, and gives the status to end with.
 pub(crate) fn report(error: &CliError) -> ExitCode {
+    tell(error);
+    ExitCode::from(error.code())
+}
+
+/// Tells an error and its hint.
+pub(crate) fn tell(error: &CliError) {
     match error {
         CliError::Launch(launch) => report_launch(launch),
-        CliError::Findings(findings) => report_findings(findings),
+        CliError::Findings(findings) => report_findings(&findings.0),
+        CliError::Serve(RunError::Config(ConfigError::Invalid { findings })) => {
+            report_findings(findings);
+        }
+        CliError::Daemon(ClientError::Refused(error)) if !error.details.is_empty() => {
+            report_findings(&error.details);
+        }
         _ => output::say(&format!("error: {}", ErrorChain(error))),
     }
     if let Some(hint) = error.hint() {
         output::say(&format!("hint: {hint}"));
     }
-    ExitCode::from(error.code())
 }
 
 fn report_launch(error: &LaunchError) {
@@ -188,11 +282,11 @@ fn report_launch(error: &LaunchError) {
 }
 
 /// Findings stand for themselves, at their places.
-fn report_findings(findings: &Findings) {
-    for finding in &findings.0 {
+fn report_findings(findings: &[impl std::fmt::Display]) {
+    for finding in findings {
         output::say(&finding.to_string());
     }
-    let count = findings.0.len();
+    let count = findings.len();
     let plural = if count == 1 { "" } else { "s" };
     output::say(&format!("error: {count} finding{plural} in the input; nothing was touched"));
 }

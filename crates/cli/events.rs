@@ -6,13 +6,7 @@ use clap::Args;
 use crilet_api::{Client, Event, PodRef, client::EventFilter};
 use tokio::time::sleep;
 
-use crate::{
-    daemon,
-    errors::CliError,
-    global::Global,
-    output,
-    values::Format,
-};
+use crate::{daemon, errors::CliError, global::Global, output, values::Format};
 
 /// Pause before a daemon that went away is asked again.
 const PAUSE: Duration = Duration::from_millis(200);

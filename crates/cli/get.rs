@@ -77,7 +77,9 @@ fn print(list: &PodList, form: Form) -> std::io::Result<()> {
     match form {
         Form::Json => output::json(list),
         Form::Yaml => output::yaml(list),
-        Form::Name => output::data(&list.items.iter().map(|p| p.full_name() + "\n").collect::<String>()),
+        Form::Name => {
+            output::data(&list.items.iter().map(|p| p.full_name() + "\n").collect::<String>())
+        }
         Form::Table | Form::Wide => {
             if list.items.is_empty() {
                 output::say("the daemon keeps no pods");
@@ -132,7 +134,9 @@ fn line(seen: &Seen, form: Form) -> Result<String, CliError> {
     let failed = |error: std::io::Error| CliError::Output(error);
     match form {
         Form::Name => Ok(pod.full_name() + "\n"),
-        Form::Yaml if seen.gone => output::yaml_text(&gone).map_err(failed).map(|t| format!("---\n{t}")),
+        Form::Yaml if seen.gone => {
+            output::yaml_text(&gone).map_err(failed).map(|t| format!("---\n{t}"))
+        }
         Form::Yaml => output::yaml_text(pod).map_err(failed).map(|text| format!("---\n{text}")),
         _ if seen.gone => Ok(format!("{gone}\n")),
         _ => serde_json::to_string(pod).map(|text| text + "\n").map_err(|e| failed(e.into())),
@@ -141,9 +145,9 @@ fn line(seen: &Seen, form: Form) -> Result<String, CliError> {
 
 fn header(form: Form) -> &'static [&'static str] {
     match form {
-        Form::Wide => &[
-            "POD", "STATUS", "READY", "RESTARTS", "AGE", "IP", "PORTS", "IMAGES", "SOURCE",
-        ],
+        Form::Wide => {
+            &["POD", "STATUS", "READY", "RESTARTS", "AGE", "IP", "PORTS", "IMAGES", "SOURCE"]
+        }
         _ => &["POD", "STATUS", "READY", "RESTARTS", "AGE", "IP", "PORTS"],
     }
 }

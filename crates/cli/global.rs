@@ -1,6 +1,6 @@
 //! The options of every verb.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use crilet_cri::Endpoint;
@@ -31,7 +31,17 @@ pub(crate) struct Global {
         value_name = "SOCKET"
     )]
     pub(crate) image_endpoint: Option<Endpoint>,
-    /// Longest time for one call to the runtime, such as 90s or 5m; by default it fits the call
+    /// Socket of the daemon; /run/crilet/crilet.sock without
+    #[arg(
+        long,
+        global = true,
+        env = "CRILET_SOCKET",
+        hide_env_values = true,
+        value_name = "SOCKET"
+    )]
+    pub(crate) socket: Option<PathBuf>,
+    /// Longest time for one call to the runtime, or for a wait, such as 90s or 5m; by default it fits
+    /// the call
     #[arg(long, global = true, value_name = "TIME", value_parser = values::duration)]
     pub(crate) timeout: Option<Duration>,
     /// Say more on stderr; twice for everything

@@ -1,20 +1,32 @@
 //! `crilet`: pods on one machine, without Kubernetes.
 
+mod apply;
 mod args;
 mod connect;
+mod daemon;
+mod delete;
+mod describe;
 mod errors;
+mod events;
+mod get;
 mod global;
 mod image;
+mod install;
+mod manifests;
 mod output;
 mod pods;
 mod progress;
 mod ps;
+mod restart;
 mod rm;
 mod run;
 mod runtime;
+mod serve;
+mod start;
 mod stop;
 mod values;
 mod version;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -30,7 +42,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return errors::usage(&error),
     };
-    start_tracing(cli.global.verbose);
+    // The daemon logs in its own way, from its own first word on.
+    if !matches!(cli.verb, Verb::Serve(_)) {
+        start_tracing(cli.global.verbose);
+    }
     // One thread: a command makes a handful of calls, and starting threads costs more than they do.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -52,6 +67,16 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Ps(args) => ps::run(global, args).await,
         Verb::Stop(args) => stop::run(global, args).await,
         Verb::Rm(args) => rm::run(global, args).await,
+        Verb::Serve(args) => serve::run(global, args, serve::start_logging(global.verbose)).await,
+        Verb::Apply(args) => apply::run(global, args).await,
+        Verb::Get(args) => get::run(global, args).await,
+        Verb::Describe(args) => describe::run(global, args).await,
+        Verb::Delete(args) => delete::run(global, args).await,
+        Verb::Start(args) => start::run(global, args).await,
+        Verb::Restart(args) => restart::run(global, args).await,
+        Verb::Events(args) => events::run(global, args).await,
+        Verb::Wait(args) => wait::run(global, args).await,
+        Verb::Install(args) => install::run(&args),
         Verb::Image(args) => image::run(global, args).await,
         Verb::Runtime(args) => runtime::run(args).await,
         Verb::Version(args) => version::run(global, args).await,

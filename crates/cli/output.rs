@@ -3,14 +3,23 @@
 //! Data goes to stdout, words go to stderr. A reader that has gone away (`crilet ps | head -1`)
 //! ends the command quietly.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Set once a reader of stdout has gone away.
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 /// Writes data to stdout.
 pub(crate) fn data(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            READER_IS_GONE.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         other => other,
     }
 }
@@ -25,6 +34,21 @@ pub(crate) fn json(value: &impl serde::Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
     text.push('\n');
     data(&text)
+}
+
+/// Whether what read stdout went away: what would go on for ever can end then.
+pub(crate) fn reader_is_gone() -> bool {
+    READER_IS_GONE.load(Ordering::Relaxed)
+}
+
+/// Writes a value as YAML to stdout.
+pub(crate) fn yaml(value: &impl serde::Serialize) -> io::Result<()> {
+    data(&yaml_text(value)?)
+}
+
+/// A value as YAML.
+pub(crate) fn yaml_text(value: &impl serde::Serialize) -> io::Result<String> {
+    serde_saphyr::to_string(value).map_err(io::Error::other)
 }
 
 /// Says something to a person. Nobody listening is no error.
@@ -58,15 +82,21 @@ pub(crate) fn is_interactive() -> bool {
 /// A table with a header; columns are as wide as they need to be and the last one is not padded.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
-    let all: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
-    let width = |column: usize| {
-        all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..header.len()).map(|column| width(column).unwrap_or(0)).collect();
-    all.iter().map(|row| table_row(row, &widths)).collect()
+    self::rows(&std::iter::once(header).chain(rows.iter().cloned()).collect::<Vec<_>>())
 }
 
-fn table_row(row: &[String], widths: &[usize]) -> String {
+/// Rows of one table without a header.
+pub(crate) fn rows(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    rows.iter().map(|row| table_row(row, &widths)).collect()
+}
+
+/// A row of a table whose columns have these widths at least.
+pub(crate) fn table_row(row: &[String], widths: &[usize]) -> String {
     let cells: Vec<_> =
         row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
     format!("{}\n", cells.join("  ").trim_end())

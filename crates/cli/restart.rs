@@ -30,14 +30,13 @@ pub(crate) async fn run(global: &Global, args: RestartArgs) -> Result<ExitCode, 
     let kept = client.pods().await?;
     let targets = args.targets.iter().map(|target| resolve(&kept, target));
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
-    let mut revision = None;
     for (pod, container) in &targets {
         let request = RestartRequest { container: container.clone() };
-        revision = Some(client.restart(pod, &request).await?.revision);
+        client.restart(pod, &request).await?;
     }
     if args.wait {
         let pods: Vec<_> = targets.iter().map(|(pod, _)| pod.clone()).collect();
-        daemon::wait(global, &pods, Goal::Ready, revision).await?;
+        daemon::wait(global, &pods, Goal::Ready).await?;
     }
     for (pod, container) in &targets {
         let container = container.as_ref().map_or_else(String::new, |name| format!("/{name}"));

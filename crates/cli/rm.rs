@@ -13,11 +13,10 @@ pub(crate) struct RmArgs {
     targets: Targets,
 }
 
-/// Stops and removes pods and prints the name of each.
+/// Stops and removes pods and prints the name of each. Those that the daemon keeps are refused.
 pub(crate) async fn run(global: &Global, args: RmArgs) -> Result<ExitCode, CliError> {
-    let client = connect::client(global).await?;
-    let grace = args.targets.grace;
+    let grace = args.targets.grace();
     let state = &connect::pod_state();
-    let act = |client, pod| async move { crilet_pod::remove(client, &pod, grace, state).await };
-    args.targets.for_each(&client, "removed", act).await
+    let act = |client, pod| async move { crilet_pod::remove(&client, &pod, grace, state).await };
+    args.targets.remove_each(global, act).await
 }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
+use crilet_api::{ApplyRequest, PodRef};
 use crilet_cri::inventory::Pod;
 use crilet_pod::{
     Existing, LaunchOptions, Launched, PodSpec,
@@ -16,10 +17,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    connect,
+    apply, connect, daemon,
     errors::CliError,
     global::Global,
-    output,
+    manifests, output, pods,
     progress::Progress,
     values::{self, Format},
 };
@@ -56,6 +57,9 @@ pub(crate) struct RunArgs {
     /// The runtime handler, where the runtime has several
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     handler: String,
+    /// Hand the pod to the daemon, which keeps it up from now on
+    #[arg(long, conflicts_with_all = ["pull", "creds", "auth", "replace", "grace", "handler"])]
+    supervise: bool,
     /// How to print the pod
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -75,12 +79,16 @@ enum Pull {
 
 /// Reads the files, brings the pod up and prints it.
 pub(crate) async fn run(global: &Global, args: RunArgs) -> Result<ExitCode, CliError> {
+    if args.supervise {
+        return supervise(global, &args).await;
+    }
     let files = crilet_cri::config::read(&args.files)?;
     let spec = PodSpec {
         sandbox: files.pod.config,
         containers: files.containers.into_iter().map(|container| container.config).collect(),
     };
     let options = options(&args)?;
+    refuse_kept(global, &spec).await?;
     let client = connect::client(global).await?;
     let cancel = CancellationToken::new();
     let watch = watch_interrupts(cancel.clone())?;
@@ -89,6 +97,27 @@ pub(crate) async fn run(global: &Global, args: RunArgs) -> Result<ExitCode, CliE
     progress.finish().await;
     watch.abort();
     print(launched?, args.output)
+}
+
+/// Has the daemon keep the pod, and waits until it is ready.
+async fn supervise(global: &Global, args: &RunArgs) -> Result<ExitCode, CliError> {
+    let sources = vec![manifests::read_one_pod(&args.files)?];
+    let request = ApplyRequest { sources, ..ApplyRequest::default() };
+    let report = daemon::client(global).apply(&request).await?;
+    apply::print(&report, false, args.output)?;
+    apply::wait(global, &report).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A pod that the daemon keeps is not brought up beside it.
+async fn refuse_kept(global: &Global, spec: &PodSpec) -> Result<(), CliError> {
+    let kept = daemon::pods_if_there(global).await?;
+    let metadata = spec.sandbox.metadata.clone().unwrap_or_default();
+    let pod = PodRef::new(metadata.namespace, metadata.name);
+    match daemon::kept(kept.as_ref(), &pod.to_string()) {
+        Some(_) => Err(pods::is_kept(kept.as_ref(), &pod)),
+        None => Ok(()),
+    }
 }
 
 fn options(args: &RunArgs) -> Result<LaunchOptions, CliError> {

@@ -27,12 +27,11 @@ pub(crate) async fn run(global: &Global, args: StartArgs) -> Result<ExitCode, Cl
     let client = daemon::client(global);
     let pods = daemon::find_all(&client.pods().await?, &args.pods)?;
     let pods: Vec<_> = pods.iter().map(|pod| pod.reference()).collect();
-    let mut revision = None;
     for pod in &pods {
-        revision = Some(client.start(pod).await?.revision);
+        client.start(pod).await?;
     }
     if args.wait {
-        daemon::wait(global, &pods, Goal::Ready, revision).await?;
+        daemon::wait(global, &pods, Goal::Ready).await?;
     }
     for pod in &pods {
         output::line(&pod.to_string()).map_err(CliError::Output)?;

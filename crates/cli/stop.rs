@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::{connect, errors::CliError, global::Global, pods::Targets};
+use crate::{errors::CliError, global::Global, pods::Targets};
 
 /// Options of `crilet stop`.
 #[derive(Debug, Args)]
@@ -13,10 +13,9 @@ pub(crate) struct StopArgs {
     targets: Targets,
 }
 
-/// Stops pods and prints the name of each.
+/// Stops pods and prints the name of each. Those that the daemon keeps stay stopped.
 pub(crate) async fn run(global: &Global, args: StopArgs) -> Result<ExitCode, CliError> {
-    let client = connect::client(global).await?;
-    let grace = args.targets.grace;
-    let act = |client, pod| async move { crilet_pod::stop(client, &pod, grace).await };
-    args.targets.for_each(&client, "stopped", act).await
+    let grace = args.targets.grace();
+    let act = |client, pod| async move { crilet_pod::stop(&client, &pod, grace).await };
+    args.targets.stop_each(global, act).await
 }

@@ -27,6 +27,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * scale).map_err(|_| "the time is too long".to_owned())
 }
 
+/// A time in whole seconds, rounded up.
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
 /// An age in its one or two largest units: `45s`, `12m`, `3h20m`, `9d`.
 pub(crate) fn age(age: Duration) -> String {
     let seconds = age.as_secs();

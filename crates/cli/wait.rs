@@ -34,7 +34,7 @@ pub(crate) async fn run(global: &Global, args: WaitArgs) -> Result<ExitCode, Cli
             Err(error) => return Err(CliError::FindKept(error)),
         }
     }
-    daemon::wait(global, &pods, args.goal, None).await?;
+    daemon::wait(global, &pods, args.goal).await?;
     for pod in &pods {
         output::line(&pod.to_string()).map_err(CliError::Output)?;
     }

@@ -5,6 +5,7 @@
 //!   knows nothing of runtimes; the node knows nothing of HTTP.
 //! - [`EventLog`] remembers what happened lately.
 //! - [`config`] reads `/etc/crilet/config.yaml`.
+//! - [`install()`] writes systemd's units and a configuration.
 //! - [`Logging`] writes to the journal or to stderr.
 //!
 //! Tasks: one for each listener, one for each connection; the daemon's own waits for signals and
@@ -20,10 +21,10 @@ mod service;
 #[cfg(any(test, feature = "fake"))]
 pub use self::node::fake;
 pub use self::{
-    config::Config,
+    config::{Config, ConfigError},
     events::{EventLog, NewEvent},
     http::{SocketError, TlsError},
     node::{Answer, IdleNode, Node},
     run::{RunError, Settings, run},
-    service::{LogOptions, Logging},
+    service::{InstallError, LogOptions, Logging, Outcome, install, uninstall},
 };
