@@ -175,13 +175,13 @@ impl FakeNode {
         !state.held
     }
 
-    fn act(&self, pod: &PodRef, call: Call, edit: impl FnOnce(&mut Pod)) -> Result<(), ApiError> {
+    fn act(&self, pod: &PodRef, call: Call, edit: fn(&mut Pod)) -> Result<(), ApiError> {
         if !self.lock().pods.contains_key(pod) {
             return Err(ApiError::no_such_pod(pod));
         }
-        if self.note(call) {
-            self.edit(pod, edit);
-        }
+        let on_its_way = going(&call);
+        let happens = self.note(call);
+        self.edit(pod, if happens { edit } else { on_its_way });
         Ok(())
     }
 
@@ -234,6 +234,22 @@ fn come_up(pod: &mut Pod) {
     for container in &mut pod.containers {
         container.state = ContainerState::Running { started_at: now };
         (container.ready, container.started) = (true, true);
+    }
+}
+
+/// What a pod is from the answer to a request on, until it has been done.
+fn going(call: &Call) -> fn(&mut Pod) {
+    match call {
+        Call::Delete(..) => |pod| pod.desired = Desired::Deleted,
+        Call::Stop(..) => |pod| {
+            pod.desired = Desired::Stopped;
+            pod.phase = Phase::Stopping;
+        },
+        _ => |pod| {
+            pod.desired = Desired::Running;
+            pod.phase = Phase::Pending;
+            pod.conditions.clear();
+        },
     }
 }
 

@@ -24,7 +24,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, ApiError>>;
 /// in tests.
 ///
 /// The methods that change something answer once the change is written down: from then on it will
-/// be done, even if the daemon is killed at once. Whoever wants to see it done watches the pods.
+/// be done, even if the daemon is killed at once. Whoever wants to see it done watches the pods, so
+/// [`Node::pods`] shows it from the answer on: a pod that is to be started or made anew is `Pending`
+/// or not `Ready` until it has been, one that is to be stopped or deleted is so `desired`.
 /// Their futures run to the end, also when the client that asked goes away.
 pub trait Node: Send + Sync + 'static {
     /// The daemon and what it stands on.

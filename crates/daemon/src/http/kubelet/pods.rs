@@ -34,7 +34,7 @@ fn pod(pod: &Pod, node: &NodeInfo) -> Value {
         "apiVersion": "v1",
         "metadata": metadata,
         "spec": spec(pod, node),
-        "status": status(pod),
+        "status": status(pod, scheme(node)),
     })
 }
 
@@ -104,10 +104,16 @@ fn resources(resources: &Resources) -> Value {
     value
 }
 
-fn status(pod: &Pod) -> Value {
+/// What container ids begin with: `containerd://`, `cri-o://`.
+fn scheme(node: &NodeInfo) -> &str {
+    if node.runtime.name.is_empty() { "cri" } else { &node.runtime.name }
+}
+
+fn status(pod: &Pod, scheme: &str) -> Value {
     let statuses = |init| -> Vec<_> {
         let wanted = |container: &&Container| is_init(container) == init;
-        pod.containers.iter().filter(wanted).map(container_status).collect()
+        let found = pod.containers.iter().filter(wanted);
+        found.map(|container| container_status(container, scheme)).collect()
     };
     let conditions: Vec<_> = pod.conditions.iter().map(condition).collect();
     let mut status = json!({
@@ -147,7 +153,7 @@ fn condition(condition: &crilet_api::Condition) -> Value {
     value
 }
 
-fn container_status(container: &Container) -> Value {
+fn container_status(container: &Container, scheme: &str) -> Value {
     let mut status = json!({
         "name": container.name,
         "image": container.image,
@@ -155,17 +161,18 @@ fn container_status(container: &Container) -> Value {
         "ready": container.ready,
         "started": container.started,
         "restartCount": container.restarts,
-        "state": state(&container.state),
+        "state": state(&container.state, scheme),
         "lastState": container.last_termination.as_ref().map_or_else(
             || json!({}),
-            |last| json!({ "terminated": terminated(last) }),
+            |last| json!({ "terminated": terminated(last, scheme) }),
         ),
     });
-    put(&mut status, "containerID", container.id.as_ref().map(|id| json!(format!("cri://{id}"))));
+    let id = container.id.as_ref().map(|id| json!(format!("{scheme}://{id}")));
+    put(&mut status, "containerID", id);
     status
 }
 
-fn state(state: &ContainerState) -> Value {
+fn state(state: &ContainerState, scheme: &str) -> Value {
     match state {
         ContainerState::Waiting { reason, message } => {
             let mut waiting = json!({ "reason": reason });
@@ -175,17 +182,17 @@ fn state(state: &ContainerState) -> Value {
         ContainerState::Running { started_at } => {
             json!({ "running": { "startedAt": seconds(*started_at) } })
         }
-        ContainerState::Terminated(last) => json!({ "terminated": terminated(last) }),
+        ContainerState::Terminated(last) => json!({ "terminated": terminated(last, scheme) }),
     }
 }
 
-fn terminated(last: &Terminated) -> Value {
+fn terminated(last: &Terminated, scheme: &str) -> Value {
     let time = |time: Option<jiff::Timestamp>| time.map(|time| json!(seconds(time)));
     let mut value = json!({ "exitCode": last.exit_code, "reason": last.reason });
     put(&mut value, "message", last.message.as_ref().map(|text| json!(text)));
     put(&mut value, "startedAt", time(last.started_at));
     put(&mut value, "finishedAt", time(last.finished_at));
-    let id = last.container_id.as_ref().map(|id| json!(format!("cri://{id}")));
+    let id = last.container_id.as_ref().map(|id| json!(format!("{scheme}://{id}")));
     put(&mut value, "containerID", id);
     value
 }

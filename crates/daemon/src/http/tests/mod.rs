@@ -1,0 +1,8 @@
+//! The API against a fake node, over real sockets.
+
+mod bed;
+mod forms;
+mod requests;
+mod sockets;
+mod streams;
+mod tls;
