@@ -198,8 +198,9 @@ impl Goal {
             Phase::Pending | Phase::Running | Phase::Stopping | Phase::Stopped => None,
         };
         match (self, ended) {
-            (Self::Deleted, _) | (Self::Stopped, None) => Verdict::NotYet,
+            (Self::Stopped, _) if pod.phase == Phase::Stopped => Verdict::Reached,
             (Self::Stopped, Some(_)) => Verdict::Reached,
+            (Self::Deleted, _) | (Self::Stopped, None) => Verdict::NotYet,
             (Self::Ready, None) if pod.is_ready() => Verdict::Reached,
             (Self::Running, None) if pod.phase == Phase::Running => Verdict::Reached,
             (Self::Ready | Self::Running, None) => Verdict::NotYet,
@@ -249,7 +250,7 @@ fn late(follower: &Follower, pods: &[PodRef], goal: Goal, limit: Duration) -> Cl
     };
     let tell = |pod: &PodRef| {
         let state = follower.pods.get(pod).map_or_else(String::new, |found| {
-            format!(", is {}{}", found.phase, parenthesis(&why(found)))
+            format!(" is {}{}", found.phase, parenthesis(&why(found)))
         });
         format!("`{pod}`{state}")
     };

@@ -8,7 +8,7 @@ use crilet_api::{
     Terminated, client::EventFilter,
 };
 
-use crate::{daemon, errors::CliError, events, get, global::Global, output};
+use crate::{daemon, errors::CliError, events, global::Global, output};
 
 /// Columns of the names of fields.
 const NAMES: usize = 14;
@@ -103,7 +103,7 @@ fn write_pod(sheet: &mut Sheet, pod: &Pod) {
     sheet.line("source", source(&pod.source));
     let why = daemon::why(pod);
     let why = if why.is_empty() { why } else { format!(": {why}") };
-    sheet.line("status", format!("{}{why}", get::status(pod).trim_end_matches('!')));
+    sheet.line("status", format!("{}{why}", pod.phase));
     sheet.line("wanted", pod.desired.to_string());
     let started = pod.started_at.map(|time| format!(", started {} ago", daemon::age(time)));
     let age = daemon::age(pod.created_at);

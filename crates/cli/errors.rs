@@ -115,6 +115,9 @@ pub(crate) enum CliError {
     /// The daemon keeps pods that were to be removed behind its back.
     #[error("the daemon keeps pod `{pod}` and would bring it up again")]
     Kept { pod: String, hint: String },
+    /// Some images could not be removed; each failure has been told.
+    #[error("{failed} images could not be removed")]
+    Images { failed: usize },
     /// The daemon could not start.
     #[error("failed to serve: {}", ErrorChain(.0))]
     Serve(RunError),
@@ -161,7 +164,11 @@ impl CliError {
             | Self::NoManifests { .. }
             | Self::Url { .. }
             | Self::Serve(RunError::Config(_)) => BAD_INPUT,
-            Self::Never { .. } | Self::Late { .. } | Self::Serve(_) | Self::Install(_) => FAILED,
+            Self::Images { .. }
+            | Self::Never { .. }
+            | Self::Late { .. }
+            | Self::Serve(_)
+            | Self::Install(_) => FAILED,
         }
     }
 

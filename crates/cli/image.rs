@@ -10,7 +10,7 @@ use crilet_runtime::{
     oci::ImageConfig,
 };
 
-use crate::{connect, errors::CliError, global::Global, output, values::Format};
+use crate::{connect, errors::CliError, global::Global, image_gc, output, values::Format};
 
 /// Verbs of `crilet image`.
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ pub(crate) struct ImageArgs {
 
 #[derive(Debug, Subcommand)]
 enum ImageVerb {
+    /// Have the daemon remove images that nobody needs, if the disk is too full
+    Gc(image_gc::GcArgs),
     /// Load the images of an archive: an OCI layout, or what `docker save` writes
     Load(LoadArgs),
     /// Make an image of a root file system
@@ -73,18 +75,21 @@ struct LsArgs {
 
 /// Runs a verb of `crilet image`.
 pub(crate) async fn run(global: &Global, args: ImageArgs) -> Result<ExitCode, CliError> {
-    let client = connect::client(global).await?;
     match args.verb {
+        ImageVerb::Gc(args) => image_gc::run(global, args).await,
         ImageVerb::Load(args) => {
+            let client = connect::client(global).await?;
             let is_stdin = args.file.as_os_str() == "-";
             let source = if is_stdin { Source::Stdin } else { Source::Path(&args.file) };
             tell(&load(&client, source, args.name.as_ref()).await?)
         }
         ImageVerb::Import(args) => {
+            let client = connect::client(global).await?;
             let config = config_of(&args);
             tell(&[import(&client, &args.rootfs, &args.name, &config).await?])
         }
         ImageVerb::Ls(args) => {
+            let client = connect::client(global).await?;
             let images = client.list_images(None).await?;
             list(images, args.output)
         }

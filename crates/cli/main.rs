@@ -11,6 +11,7 @@ mod events;
 mod get;
 mod global;
 mod image;
+mod image_gc;
 mod install;
 mod manifests;
 mod output;

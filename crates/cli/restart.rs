@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use crilet_api::{Pod, PodList, PodRef, RestartRequest};
-use crilet_pod::FindError;
+use crilet_api::{PodList, PodRef, RestartRequest};
 
 use crate::{
     daemon::{self, Goal},
@@ -16,7 +15,7 @@ use crate::{
 /// Options of `crilet restart`.
 #[derive(Debug, Args)]
 pub(crate) struct RestartArgs {
-    /// Pods, each as [NAMESPACE/]NAME, or with /CONTAINER for one container alone
+    /// Pods as NAME or NAMESPACE/NAME; with /CONTAINER behind it that container alone
     #[arg(value_name = "POD[/CONTAINER]", required = true)]
     targets: Vec<String>,
     /// Wait until they are ready again; --timeout says how long (5m)
@@ -45,31 +44,16 @@ pub(crate) async fn run(global: &Global, args: RestartArgs) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-/// `A/B` may be a pod in a namespace or a container of a pod; what is there decides.
+/// `A/B` is the pod of that name in that namespace if there is one, else a container of the pod `A`.
 fn resolve(kept: &PodList, target: &str) -> Result<(PodRef, Option<String>), CliError> {
     let as_pod = daemon::find(kept, target);
     let Some((pod, container)) = target.rsplit_once('/') else {
         return as_pod.map(|pod| (pod.reference(), None)).map_err(CliError::FindKept);
     };
-    let with_container = daemon::find(kept, pod).ok().filter(|pod| has(pod, container));
-    match (as_pod, with_container) {
-        (Ok(pod), Some(other)) => Err(CliError::FindKept(FindError::Ambiguous {
-            query: target.to_owned(),
-            candidates: vec![
-                format!("pod {}", pod.full_name()),
-                format!("container {}/{container}", other.full_name()),
-            ],
-        })),
-        (Ok(pod), None) => Ok((pod.reference(), None)),
-        (Err(_), Some(pod)) => Ok((pod.reference(), Some(container.to_owned()))),
-        (Err(error), None) => match daemon::find(kept, pod) {
-            // The daemon says that there is no such container.
-            Ok(pod) => Ok((pod.reference(), Some(container.to_owned()))),
-            Err(_) => Err(CliError::FindKept(error)),
-        },
+    match (as_pod, daemon::find(kept, pod)) {
+        (Ok(pod), _) => Ok((pod.reference(), None)),
+        // Whether it has such a container, the daemon says.
+        (Err(_), Ok(pod)) => Ok((pod.reference(), Some(container.to_owned()))),
+        (Err(error), Err(_)) => Err(CliError::FindKept(error)),
     }
-}
-
-fn has(pod: &Pod, container: &str) -> bool {
-    pod.containers.iter().any(|found| found.name == container)
 }

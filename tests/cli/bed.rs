@@ -102,6 +102,12 @@ impl Bed {
         .unwrap();
     }
 
+    /// Waits until something has come about.
+    pub(crate) fn until(&self, mut come_about: impl FnMut() -> bool) {
+        let attempt = || if come_about() { Ok(()) } else { Err("not yet".to_owned()) };
+        wait_until("what the test waits for", BOUND, attempt).unwrap();
+    }
+
     /// How often a method was called.
     pub(crate) fn count(&self, method: &str) -> usize {
         self.fake.calls().iter().filter(|call| call.method == method).count()
@@ -205,13 +211,18 @@ impl Running {
 
     /// Reads its standard error up to and with these words, which the outcome then does not have.
     pub(crate) fn read_stderr_until(&mut self, words: &str) {
-        let stderr = self.child.stderr.as_mut().unwrap();
-        let (mut seen, mut byte) = (Vec::new(), [0]);
-        while !String::from_utf8_lossy(&seen).ends_with(words) {
-            let ended = stderr.read_exact(&mut byte);
-            assert!(ended.is_ok(), "ended after {:?}", String::from_utf8_lossy(&seen));
-            seen.extend(byte);
-        }
+        read_until(self.child.stderr.as_mut().unwrap(), words);
+    }
+
+    /// Reads its standard output up to and with these words, which the outcome then does not have.
+    pub(crate) fn read_stdout_until(&mut self, words: &str) {
+        read_until(self.child.stdout.as_mut().unwrap(), words);
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for its end.
@@ -228,6 +239,15 @@ impl Running {
         let stdout = child.stdout.take().map_or_else(String::new, |mut pipe| text(&mut pipe));
         let stderr = child.stderr.take().map_or_else(String::new, |mut pipe| text(&mut pipe));
         Outcome { shown: self.shown, status, stdout, stderr }
+    }
+}
+
+fn read_until(pipe: &mut dyn Read, words: &str) {
+    let (mut seen, mut byte) = (Vec::new(), [0]);
+    while !String::from_utf8_lossy(&seen).ends_with(words) {
+        let ended = pipe.read_exact(&mut byte);
+        assert!(ended.is_ok(), "ended after {:?}", String::from_utf8_lossy(&seen));
+        seen.extend(byte);
     }
 }
 

@@ -259,7 +259,7 @@ fn go_down(pod: &mut Pod) {
     pod.conditions.clear();
 }
 
-/// Every mapping in a file with a `metadata.name` is a pod.
+/// Every mapping in a file with a `metadata.name` is a pod, unless it is the CRI file of a container.
 fn names(file: &ManifestFile) -> Result<Vec<(PodRef, String)>, ApiError> {
     let invalid = |error: yaml::ParseError| {
         let finding = Finding {
@@ -278,6 +278,9 @@ fn names(file: &ManifestFile) -> Result<Vec<(PodRef, String)>, ApiError> {
             Some(Yaml { value: Value::Scalar(scalar), .. }) => Some(scalar.text.clone()),
             _ => None,
         };
+        if document.get("image").is_some() {
+            return None;
+        }
         let namespace = text("namespace").unwrap_or_else(|| "default".to_owned());
         Some((PodRef { namespace, name: text("name")? }, file.text.clone()))
     });
