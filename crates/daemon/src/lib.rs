@@ -1,6 +1,6 @@
 //! `crilet serve`: the node behind its API.
 //!
-//! - [`run`] is the daemon, from its [`Settings`] to its end.
+//! - [`run()`] is the daemon, from its [`Settings`] to its end.
 //! - [`Node`] is the seam: what the API asks of the pods of this machine. The API side of this crate
 //!   knows nothing of runtimes; the node knows nothing of HTTP.
 //! - [`EventLog`] remembers what happened lately.

@@ -54,7 +54,7 @@ pub struct ApiConfig {
     pub tcp: TcpConfig,
 }
 
-/// The API over TLS; what is given is consistent, [`read`] sees to that.
+/// The API over TLS; what is given is consistent, [`read()`] sees to that.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TcpConfig {
     /// Address and port; not served over TCP without.

@@ -60,6 +60,14 @@ struct State {
     stats: Option<Stats>,
     images: ImageGcReport,
     info: NodeInfo,
+    gate: Option<Gate>,
+}
+
+/// What the next start waits at.
+#[derive(Debug)]
+struct Gate {
+    reached: oneshot::Sender<()>,
+    opened: oneshot::Receiver<()>,
 }
 
 impl FakeNode {
@@ -110,6 +118,14 @@ impl FakeNode {
     /// From now on, what is asked for is taken and does not happen; or does, again.
     pub fn hold(&self, held: bool) {
         self.lock().held = held;
+    }
+
+    /// The next start of a pod tells when it is asked for, and waits until it may go on.
+    pub fn gate(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let (reached, reaches) = oneshot::channel();
+        let (opens, opened) = oneshot::channel();
+        self.lock().gate = Some(Gate { reached, opened });
+        (reaches, opens)
     }
 
     /// The next apply reports this, and does nothing.
@@ -344,7 +360,15 @@ impl Node for FakeNode {
     }
 
     fn start(&self, pod: PodRef) -> Answer<'_, ()> {
-        answer(self.act(&pod, Call::Start(pod.clone()), come_up))
+        let gate = self.lock().gate.take();
+        Box::pin(async move {
+            if let Some(Gate { reached, opened }) = gate {
+                // A test that has ended waits for nothing.
+                reached.send(()).unwrap_or_default();
+                opened.await.unwrap_or_default();
+            }
+            self.act(&pod, Call::Start(pod.clone()), come_up)
+        })
     }
 
     fn restart(&self, pod: PodRef, request: RestartRequest) -> Answer<'_, ()> {

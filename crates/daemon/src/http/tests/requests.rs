@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use crilet_api::{
     ApplyRequest, ClientError, ErrorCode, ImageGcRequest, ManifestFile, ManifestSource, Method,
     OPERATIONS, PodRef, RestartRequest, StopRequest, client::EventFilter,
@@ -53,7 +55,7 @@ async fn what_is_wrong_with_a_request_is_told_with_a_stable_code() {
     let mut told = String::new();
     for (head, body) in wrong {
         let answer = bed.raw(head, body).await;
-        told += &format!("{head} {body}\n=> {} {}\n\n", answer.status, answer.body);
+        writeln!(told, "{head} {body}\n=> {} {}\n", answer.status, answer.body).unwrap();
     }
     insta::assert_snapshot!(told);
     assert_eq!(bed.node.calls(), []);
@@ -111,6 +113,24 @@ async fn requests_reach_the_node() {
     let ClientError::Refused(error) = client.pod(&web()).await.unwrap_err() else { panic!() };
     assert_eq!(error.code, ErrorCode::NoSuchPod);
     assert_eq!(client.node().await.unwrap().name, "fake");
+}
+
+#[tokio::test]
+async fn what_was_taken_is_carried_out_although_the_client_is_gone() {
+    let bed = Bed::with_pods();
+    let (reached, open) = bed.node.gate();
+    let client = bed.client.clone();
+    let asking = tokio::spawn(async move { client.start(&web()).await });
+    reached.await.unwrap();
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    // Another request is answered meanwhile, so the connection's end has been seen.
+    bed.client.pods().await.unwrap();
+    open.send(()).expect("the node still works on it");
+    while bed.node.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bed.node.calls(), [Call::Start(web())]);
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ impl Bed {
 async fn nobody_gets_in_without_the_token() {
     let bed = Bed::new();
     let (_server, _, address) = bed.serve(true, false).await;
-    for wrong in ["", "wrong", "a-token-of-some-lengtx", &TOKEN[..10], &format!("{TOKEN}x")] {
+    for wrong in ["", "wrong", "a-token-of-some-lengtx", "a-token-of", &format!("{TOKEN}x")] {
         let answer = bed.ask(address, wrong, false).await.unwrap();
         assert_eq!(answer.status, 401, "{wrong}: {answer:?}");
         assert!(answer.head.contains("www-authenticate: Bearer"), "{answer:?}");
