@@ -7,6 +7,7 @@ use crilet_cri::{
     Client, Deadlines, Endpoint,
     discovery::{self, Found, Search},
 };
+use crilet_daemon::config::RuntimeConfig;
 use crilet_pod::{StateDir, images::Environment};
 
 use crate::{errors::CliError, global::Global};
@@ -20,20 +21,32 @@ pub(crate) async fn client(global: &Global) -> Result<Client, CliError> {
 
 /// Connects to the runtime that is to be used, and says why it is this one.
 pub(crate) async fn found(global: &Global) -> Result<Found, CliError> {
-    let config = env::var_os("CRI_CONFIG_FILE").filter(|path| !path.is_empty());
-    let search = Search {
-        given: global.runtime_endpoint.clone(),
-        given_images: global.image_endpoint.clone(),
-        crictl_config: config.map_or_else(|| PathBuf::from(CRICTL_CONFIG), PathBuf::from),
-        system: discovery::system_runtimes(),
-        embedded: Endpoint::new(state_root().join("runtime/containerd.sock")),
-    };
+    let search = search(global.runtime_endpoint.clone(), global.image_endpoint.clone());
     let mut found = discovery::discover(&search).await?;
     if let Some(limit) = global.timeout {
         let deadlines = Deadlines { query: limit, change: limit, pull: limit };
         found.client = found.client.with_deadlines(deadlines);
     }
     Ok(found)
+}
+
+/// Connects to the runtime that a daemon's configuration names, or else that is found.
+pub(crate) async fn configured(runtime: &RuntimeConfig) -> Result<Found, CliError> {
+    let endpoint = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
+    let given: Option<Endpoint> = endpoint(&runtime.endpoint)?;
+    let search = search(given, endpoint(&runtime.image_endpoint)?);
+    Ok(discovery::discover(&search).await?)
+}
+
+fn search(given: Option<Endpoint>, given_images: Option<Endpoint>) -> Search {
+    let config = env::var_os("CRI_CONFIG_FILE").filter(|path| !path.is_empty());
+    Search {
+        given,
+        given_images,
+        crictl_config: config.map_or_else(|| PathBuf::from(CRICTL_CONFIG), PathBuf::from),
+        system: discovery::system_runtimes(),
+        embedded: Endpoint::new(state_root().join("runtime/containerd.sock")),
+    }
 }
 
 /// What lasts: `CRILET_ROOT`, by default `/var/lib/crilet`.

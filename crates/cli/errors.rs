@@ -6,7 +6,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use crilet_api::{ClientError, ErrorCode};
 use crilet_core::ErrorChain;
-use crilet_cri::{CriError, config::Findings, discovery::DiscoveryError};
+use crilet_cri::{CriError, InvalidEndpoint, config::Findings, discovery::DiscoveryError};
 use crilet_daemon::{ConfigError, InstallError, RunError};
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
 use crilet_runtime::{RuntimeError, image::LoadError};
@@ -52,6 +52,9 @@ pub(crate) enum CliError {
     /// No runtime.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
+    /// The daemon's configuration names something that is no socket.
+    #[error(transparent)]
+    Endpoint(#[from] InvalidEndpoint),
     /// The runtime refused.
     #[error(transparent)]
     Runtime(#[from] CriError),
@@ -147,6 +150,7 @@ impl CliError {
         match self {
             Self::Start { .. } | Self::Output(_) | Self::Some { .. } => FAILED,
             Self::Findings(_)
+            | Self::Endpoint(_)
             | Self::Discovery(DiscoveryError::Config { .. })
             | Self::Credentials(_) => BAD_INPUT,
             Self::Discovery(_) => NO_RUNTIME,

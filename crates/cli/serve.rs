@@ -3,7 +3,13 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use crilet_daemon::{LogOptions, Logging, Settings};
+use crilet_cri::{
+    Client,
+    discovery::{DiscoveryError, Source},
+};
+use crilet_daemon::{Config, Foundation, LogOptions, Logging, Settings, config::Embedded};
+use crilet_pod::images::Credentials;
+use crilet_runtime::{Layout, Options, up};
 
 use crate::{connect, errors::CliError, global::Global};
 
@@ -46,8 +52,38 @@ pub(crate) async fn run(
         runtime_endpoint: global.runtime_endpoint.as_ref().map(ToString::to_string),
         image_endpoint: global.image_endpoint.as_ref().map(ToString::to_string),
     };
-    crilet_daemon::run(settings, logging).await?;
+    crilet_daemon::run(settings, logging, async |config: &Config| foundation(config).await).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Finds the runtime; where there is none, brings up crilet's own.
+async fn foundation(config: &Config) -> Result<Foundation, CliError> {
+    let found = match connect::configured(&config.runtime).await {
+        Err(CliError::Discovery(DiscoveryError::None { .. }))
+            if config.runtime.embedded == Embedded::Auto =>
+        {
+            let layout = Layout::new(connect::data_root(), connect::state_root());
+            up(&layout, &Options::default()).await?;
+            connect::configured(&config.runtime).await?
+        }
+        found => found?,
+    };
+    Ok(Foundation {
+        cgroup_parent: cgroup_parent(&found.client).await?,
+        embedded: found.source == Source::Embedded,
+        client: found.client,
+        data: connect::data_root(),
+        state: connect::state_root(),
+        logs: "/var/log/pods".into(),
+        credentials: Credentials::Files(connect::credentials_environment()),
+    })
+}
+
+/// systemd's driver, as containerd tells of it, refuses pods that name no slice.
+async fn cgroup_parent(client: &Client) -> Result<String, CliError> {
+    let config = client.status(true).await?.info.remove("config").unwrap_or_default();
+    let systemd = config.replace(' ', "").contains("\"SystemdCgroup\":true");
+    Ok(if systemd { "crilet.slice".to_owned() } else { String::new() })
 }
 
 /// The daemon says where things are to people who are elsewhere.

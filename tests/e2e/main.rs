@@ -9,4 +9,5 @@ mod images;
 mod manifests;
 mod pull;
 mod runtime;
+mod serve;
 mod support;

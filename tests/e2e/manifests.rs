@@ -65,7 +65,7 @@ fn read() -> Pod {
     let [source] = sources::list(Path::new("/root/pods")).unwrap().try_into().unwrap();
     let options = ReadOptions { log_root: "/root/log".into(), ..Default::default() };
     match sources::read(&source, &options, SystemTime::now() + Duration::from_secs(5)) {
-        sources::Reading::Read(manifests) => manifests.pods.into_iter().next().unwrap(),
+        sources::Reading::Read { manifests, .. } => manifests.pods.into_iter().next().unwrap(),
         other => panic!("{other:?}"),
     }
 }

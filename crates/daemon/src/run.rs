@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    Config, IdleNode, Node,
+    Config, Foundation, Node, RealNode, StartError,
     config::{self, ConfigError},
     http::{Server, Socket, SocketError, Tls, TlsError},
     service::{self, Logging},
@@ -60,6 +60,9 @@ pub enum RunError {
         #[source]
         cause: io::Error,
     },
+    /// The node cannot use its own directories.
+    #[error(transparent)]
+    Node(#[from] StartError),
     /// Signals cannot be received.
     #[error("wait for signals")]
     Signals(#[source] io::Error),
@@ -93,11 +96,21 @@ impl RunError {
 
 /// Runs the daemon until SIGTERM or SIGINT. Pods run on afterwards.
 ///
+/// `found` finds, or brings up, what the node stands on; it is called once the socket is this
+/// daemon's.
+///
 /// # Errors
-/// When it cannot start; nothing has been touched then.
-pub async fn run(settings: Settings, logging: Logging) -> Result<(), RunError> {
-    let mut daemon =
-        Daemon::start(settings, logging, |config| Arc::new(IdleNode::new(config))).await?;
+/// When it cannot start; no pod has been touched then.
+pub async fn run<E: From<RunError>>(
+    settings: Settings,
+    logging: Logging,
+    found: impl AsyncFnOnce(&Config) -> Result<Foundation, E>,
+) -> Result<(), E> {
+    let mut daemon = Daemon::start(settings, logging, async |config: &Config| {
+        let node = RealNode::start(config, found(config).await?).map_err(RunError::from)?;
+        Ok::<Arc<dyn Node>, E>(node)
+    })
+    .await?;
     daemon.serve().await;
     daemon.end().await;
     Ok(())
@@ -144,18 +157,20 @@ impl Signals {
 }
 
 impl Daemon {
-    async fn start(
+    async fn start<E: From<RunError>>(
         settings: Settings,
         logging: Logging,
-        make_node: impl FnOnce(&Config) -> Arc<dyn Node>,
-    ) -> Result<Self, RunError> {
+        make_node: impl AsyncFnOnce(&Config) -> Result<Arc<dyn Node>, E>,
+    ) -> Result<Self, E> {
         // Caught before anything else: a signal must never end the daemon half-way.
         let signals = Signals::catch().map_err(RunError::Signals)?;
-        let config = settings.read()?;
+        let config = settings.read().map_err(RunError::from)?;
         logging.set(&config.log_level);
-        let tls = config.api.tcp.listen.map(|_| Tls::load(&config.api.tcp)).transpose()?;
+        let tls = config.api.tcp.listen.map(|_| Tls::load(&config.api.tcp));
+        let tls = tls.transpose().map_err(RunError::from)?;
         let tls = tls.map(Arc::new);
-        let socket = Socket::bind(&config.api.socket, config.api.group.as_deref())?;
+        let socket = Socket::bind(&config.api.socket, config.api.group.as_deref());
+        let socket = socket.map_err(RunError::from)?;
         let listener = match config.api.tcp.listen {
             Some(address) => {
                 let bound = TcpListener::bind(address).await;
@@ -163,7 +178,7 @@ impl Daemon {
             }
             None => None,
         };
-        let node = make_node(&config);
+        let node = make_node(&config).await?;
         let server = Server::new(Arc::clone(&node));
         tracing::info!(socket = %socket.path().display(), "serving the API");
         server.serve_socket(socket);

@@ -2,7 +2,7 @@
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
-mod idle;
+mod real;
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-pub use self::idle::IdleNode;
+pub use self::real::{Foundation, RealNode, StartError};
 use crate::{Config, EventLog};
 
 /// What becomes of a request.

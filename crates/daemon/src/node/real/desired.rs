@@ -1,0 +1,125 @@
+//! Which pods there should be, from all sources.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crilet_api::{PodRef, Problem, Source};
+use crilet_cri::{
+    config::{Finding, Findings},
+    inventory::PortMapping,
+};
+use crilet_pod::{manifest::Manifests, model::Pod};
+use jiff::Timestamp;
+
+use super::{convert, sources::Sources, store::Applied};
+
+/// A pod that should be there.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) pod: Arc<Pod>,
+    pub(super) source: Source,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// All pods that should be there, and what is wrong with what says so.
+#[derive(Debug, Default)]
+pub(super) struct Desired {
+    pub(super) pods: BTreeMap<PodRef, Entry>,
+    pub(super) problems: Vec<Problem>,
+    /// Which ports of the host have which pod.
+    ports: Vec<(PodRef, PortMapping)>,
+}
+
+/// A pod that was given to the API, read.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) applied: Applied,
+    pub(super) pod: Arc<Pod>,
+}
+
+/// Puts all sources together: files by their paths, then what was applied by its name. Of two pods
+/// with one name, or one port of the host, the first has it.
+pub(super) fn merge(sources: &Sources, applied: &BTreeMap<PodRef, Kept>) -> Desired {
+    let mut desired = Desired::default();
+    if let Some(findings) = &sources.unusable {
+        desired.problems.push(invalid(findings, Timestamp::now()));
+    }
+    for (path, known) in sources.iter() {
+        let problems: Vec<_> =
+            known.wrong.iter().map(|(findings, since)| invalid(findings, *since)).collect();
+        let pods = known.good.iter().flat_map(|manifests: &Manifests| &manifests.pods);
+        if pods.clone().next().is_none() {
+            desired.problems.extend(problems.clone());
+        }
+        for pod in pods {
+            let source = Source::File {
+                file: pod.origin.file.display().to_string(),
+                line: pod.origin.position.map(|position| position.line),
+            };
+            desired.add(Arc::new(pod.clone()), source, problems.clone());
+        }
+        tracing::trace!(source = %path.display(), "merged");
+    }
+    for kept in applied.values() {
+        let source = Source::Applied {
+            file: kept.pod.origin.file.display().to_string(),
+            line: kept.pod.origin.position.map(|position| position.line),
+            set: kept.applied.set.clone(),
+        };
+        desired.add(Arc::clone(&kept.pod), source, Vec::new());
+    }
+    desired
+}
+
+impl Desired {
+    fn add(&mut self, pod: Arc<Pod>, source: Source, problems: Vec<Problem>) {
+        let key = PodRef::new(&pod.namespace, &pod.name);
+        if let Some(first) = self.pods.get(&key) {
+            let message =
+                format!("pod `{key}` in {} is in {} already", source.place(), first.source.place());
+            return self.problems.push(problem("DuplicatePod", message));
+        }
+        let ports: Vec<_> =
+            pod.sandbox.port_mappings.iter().filter_map(PortMapping::published).collect();
+        let taken = ports.iter().find_map(|port| {
+            let (owner, other) = self.ports.iter().find(|(_, other)| overlap(port, other))?;
+            Some(format!("pod `{key}` wants {port}, but pod `{owner}` has {other}"))
+        });
+        if let Some(message) = taken {
+            return self.problems.push(problem("HostPortConflict", message));
+        }
+        self.ports.extend(ports.into_iter().map(|port| (key.clone(), port)));
+        self.pods.insert(key, Entry { pod, source, problems });
+    }
+
+    /// The uids of all pods that should be there.
+    pub(super) fn uids(&self) -> BTreeSet<&str> {
+        self.pods.values().map(|entry| entry.pod.uid.as_str()).collect()
+    }
+}
+
+/// No address is every address.
+fn overlap(one: &PortMapping, other: &PortMapping) -> bool {
+    let addresses = match (one.host_ip, other.host_ip) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
+    addresses && one.host_port == other.host_port && one.protocol == other.protocol
+}
+
+fn problem(reason: &str, message: String) -> Problem {
+    Problem { reason: reason.to_owned(), message, since: Timestamp::now(), findings: Vec::new() }
+}
+
+fn invalid(findings: &Findings, since: Timestamp) -> Problem {
+    let first = findings.0.first().map_or_else(String::new, Finding::to_string);
+    let first = first.lines().next().unwrap_or_default().to_owned();
+    Problem {
+        reason: "InvalidManifest".to_owned(),
+        message: format!("the manifest cannot be used, what was read before goes on: {first}"),
+        since,
+        findings: findings.0.iter().map(convert::finding).collect(),
+    }
+}

@@ -1,0 +1,329 @@
+//! The one task that owns which pods there are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crilet_api::{
+    ApiError, ApplyReport, ApplyRequest, ImageGcReport, ImageGcRequest, PodRef, RestartRequest,
+    StopRequest,
+};
+use crilet_core::ErrorChain;
+use crilet_cri::inventory::{self, Detail};
+use crilet_pod::{
+    manifest::{self, ReadOptions},
+    model::Pod,
+    sync::{self, Intent, Keeper, Request, Wanted, marks},
+    volumes::Roots,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    convert,
+    desired::{self, Desired, Entry, Kept},
+    images::Images,
+    orphans,
+    sources::{self, Change, QUIET, Sources},
+    store::{Applied, Store},
+    view::View,
+};
+use crate::Config;
+
+/// How often the directory of manifests is looked at although nothing was heard of it.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What becomes of a command.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// What the API asks of the manager.
+#[derive(Debug)]
+pub(super) enum Command {
+    Apply(ApplyRequest, Reply<ApplyReport>),
+    Delete(PodRef, StopRequest, Reply<()>),
+    Stop(PodRef, StopRequest, Reply<()>),
+    Start(PodRef, Reply<()>),
+    Restart(PodRef, RestartRequest, Reply<()>),
+    CollectImages(ImageGcRequest, Reply<ImageGcReport>),
+    Configure(Box<Config>),
+}
+
+/// A pod that has a worker.
+pub(super) struct Worked {
+    pub(super) keeper: Keeper,
+    entry: watch::Sender<Entry>,
+    /// Nothing wants it any more.
+    pub(super) leaving: bool,
+}
+
+pub(super) struct Manager {
+    pub(super) shared: Arc<sync::Node>,
+    pub(super) store: Store,
+    pub(super) view: Arc<View>,
+    pub(super) sources: Sources,
+    pub(super) applied: BTreeMap<PodRef, Kept>,
+    pub(super) workers: BTreeMap<PodRef, Worked>,
+    pub(super) images: Images,
+    tasks: JoinSet<PodRef>,
+    /// What the last relist saw of each pod.
+    seen: BTreeMap<String, String>,
+    orphans_found: bool,
+    relist: Duration,
+    stop: CancellationToken,
+    root: std::path::PathBuf,
+}
+
+impl Manager {
+    pub(super) fn new(
+        config: &Config,
+        options: ReadOptions,
+        shared: Arc<sync::Node>,
+        store: Store,
+        view: Arc<View>,
+        stop: CancellationToken,
+    ) -> Self {
+        let good = store.good().unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot read what was good before");
+            Vec::new()
+        });
+        let applied = store.applied().unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot read what was applied");
+            Vec::new()
+        });
+        let read = |applied: Applied| match read_applied(&applied, &options) {
+            Some(pod) => Some((applied.pod.clone(), Kept { applied, pod })),
+            None => {
+                tracing::error!(pod = %applied.pod, "what was applied cannot be read any more");
+                None
+            }
+        };
+        Self {
+            applied: applied.into_iter().filter_map(read).collect(),
+            sources: Sources::new(config.pods_dir.clone(), options, good),
+            images: Images::new(config.images),
+            shared,
+            store,
+            view,
+            workers: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            seen: BTreeMap::new(),
+            orphans_found: false,
+            relist: config.relist_interval,
+            stop,
+            root: config.pods_dir.clone(),
+        }
+    }
+
+    /// Runs until the node is shut down. Every branch only receives, so that any may be dropped.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let (_watcher, mut changes) = sources::watch(&self.root);
+        let mut look_at = Some(Instant::now());
+        let mut relist = tokio::time::interval(self.relist);
+        relist.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = look_at.unwrap_or_else(|| Instant::now() + LOOK);
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                Some(command) = commands.recv() => self.serve(command).await,
+                Some(change) = changes.recv() => {
+                    let wait = if change == Change::Done { Duration::ZERO } else { QUIET };
+                    look_at = Some(Instant::now() + wait);
+                }
+                () = tokio::time::sleep_until(due) => {
+                    let again = self.sources.scan(&self.store);
+                    look_at = again.map(|wait| Instant::now() + wait);
+                    self.reconcile();
+                }
+                _ = relist.tick() => self.relist().await,
+                Some(ended) = self.tasks.join_next() => self.ended(ended),
+            }
+        }
+        // Workers hear of it by the same token; pods stay as they are.
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Makes the workers be those of the pods that should be there.
+    pub(super) fn reconcile(&mut self) {
+        let Desired { pods, problems, .. } = desired::merge(&self.sources, &self.applied);
+        self.view.set_problems(problems);
+        for (key, entry) in &pods {
+            self.want(key, entry);
+        }
+        for (key, worked) in &mut self.workers {
+            if !pods.contains_key(key) && !worked.leaving {
+                leave(worked, None);
+                self.view.wish(key, crilet_api::Desired::Deleted);
+            }
+        }
+    }
+
+    fn want(&mut self, key: &PodRef, entry: &Entry) {
+        let stopped = self.store.is_stopped(key);
+        let intent = if stopped { Intent::Stop } else { Intent::Run };
+        let Some(worked) = self.workers.get_mut(key) else {
+            return self.start(key, entry.clone(), intent);
+        };
+        let wanted = worked.keeper.wanted();
+        if wanted.pod.uid != entry.pod.uid {
+            // Another pod of the same name: it comes when this one is gone.
+            return leave(worked, None);
+        }
+        worked.leaving = false;
+        worked.entry.send_if_modified(|former| {
+            let changed = former.source != entry.source || former.problems != entry.problems;
+            if changed {
+                former.source = entry.source.clone();
+                former.problems = entry.problems.clone();
+            }
+            changed
+        });
+        if wanted.intent != intent || *wanted.pod != *entry.pod {
+            let anew = wanted.pod.sandbox_hash != entry.pod.sandbox_hash
+                || entry.pod.all_containers().any(|new| {
+                    wanted.pod.container(&new.name).is_none_or(|old| old.hash != new.hash)
+                });
+            if anew && intent == Intent::Run {
+                self.view.wish(key, crilet_api::Desired::Running);
+            }
+            let pod = Arc::clone(&entry.pod);
+            worked.keeper.want(Wanted { pod, intent, grace: None });
+        }
+    }
+
+    pub(super) fn start(&mut self, key: &PodRef, entry: Entry, intent: Intent) {
+        let wanted = Wanted { pod: Arc::clone(&entry.pod), intent, grace: None };
+        let (keeper, work) = sync::keep(Arc::clone(&self.shared), wanted, self.stop.clone());
+        self.view.expect(key.clone());
+        self.view.show(convert::unseen(&entry, intent));
+        let (sender, receiver) = watch::channel(entry);
+        let show = show(Arc::clone(&self.view), keeper.status(), receiver);
+        let name = key.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = show => {}
+            }
+            name
+        });
+        self.workers.insert(key.clone(), Worked { keeper, entry: sender, leaving: false });
+    }
+
+    fn ended(&mut self, ended: Result<PodRef, tokio::task::JoinError>) {
+        match ended {
+            Ok(key) if !self.stop.is_cancelled() => {
+                self.workers.remove(&key);
+                self.view.remove(&key);
+                tracing::info!(pod = %key, "pod gone");
+                self.reconcile();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "a worker ended by itself"),
+        }
+    }
+
+    /// The safety net: has those pods looked at of which the runtime says something else than the
+    /// last time.
+    async fn relist(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let client = &shared.client;
+        let pods = match tokio::try_join!(inventory::read(client, Detail::Lists), client.version())
+        {
+            Ok((pods, version)) => {
+                let version = (version.runtime_name, version.runtime_version);
+                self.view.set_runtime(Ok(version));
+                pods
+            }
+            Err(error) => {
+                return self.view.set_runtime(Err(ErrorChain(&error).to_string()));
+            }
+        };
+        if !self.orphans_found {
+            self.find_orphans().await;
+        }
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        for pod in pods.iter().filter(|pod| marks::is_kept(pod)) {
+            let states = pod.containers.iter().map(|found| format!("{} {}", found.id, found.state));
+            let states: String = states.collect();
+            let text = format!("{} {} {states};", pod.id, pod.state);
+            seen.entry(pod.uid.clone()).or_default().push_str(&text);
+        }
+        for worked in self.workers.values() {
+            let uid = &worked.keeper.wanted().pod.uid;
+            if self.seen.get(uid) != seen.get(uid) {
+                worked.keeper.ask(Request::Look);
+            }
+        }
+        self.seen = seen;
+        self.images.relisted(client, &self.view).await;
+    }
+
+    /// Takes down what nobody wants any more. Only once, and only when it is known what is wanted.
+    async fn find_orphans(&mut self) {
+        if self.sources.unusable.is_some() {
+            return;
+        }
+        let desired = desired::merge(&self.sources, &self.applied);
+        let mut wanted: BTreeSet<String> = desired.uids().into_iter().map(Into::into).collect();
+        wanted.extend(self.workers.values().map(|worked| worked.keeper.wanted().pod.uid.clone()));
+        let roots = Roots::below(&self.shared.data);
+        match orphans::find(&self.shared.client, &roots, &wanted).await {
+            Ok(orphans) => {
+                self.orphans_found = true;
+                for pod in orphans {
+                    tracing::info!(pod = %pod.full_name(), uid = pod.uid, "nobody wants this pod any more");
+                    let key = PodRef::new(&pod.namespace, &pod.name);
+                    let entry = Entry { pod, source: Default::default(), problems: Vec::new() };
+                    if !self.workers.contains_key(&key) {
+                        self.start(&key, entry, Intent::Delete);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(error = %ErrorChain(&error), "cannot look for orphans"),
+        }
+    }
+}
+
+/// Has a pod go.
+pub(super) fn leave(worked: &mut Worked, grace: Option<Duration>) {
+    worked.leaving = true;
+    let wanted = worked.keeper.wanted();
+    worked.keeper.want(Wanted { intent: Intent::Delete, grace, ..wanted });
+}
+
+/// Reads an applied pod out of the texts that it came in.
+pub(super) fn read_applied(applied: &Applied, options: &ReadOptions) -> Option<Arc<Pod>> {
+    let manifests = manifest::read(&sources::texts(&applied.files), options).ok()?;
+    let is_it = |pod: &Pod| pod.namespace == applied.pod.namespace && pod.name == applied.pod.name;
+    manifests.pods.into_iter().find(is_it).map(Arc::new)
+}
+
+/// Shows what a worker sees, whenever it changes.
+async fn show(
+    view: Arc<View>,
+    mut status: watch::Receiver<Option<Arc<sync::Status>>>,
+    mut entry: watch::Receiver<Entry>,
+) {
+    loop {
+        let pod = {
+            let (status, entry) = (status.borrow_and_update(), entry.borrow_and_update());
+            status.as_ref().map(|status| convert::pod(&entry, status))
+        };
+        if let Some(pod) = pod {
+            view.show(pod);
+        }
+        let changed = tokio::select! {
+            changed = status.changed() => changed,
+            changed = entry.changed() => changed,
+        };
+        if changed.is_err() {
+            // The worker or the manager has ended; the other side of the select ends the task.
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The node: manifests in, pods kept, state out.
+//!
+//! ```text
+//!   /etc/crilet/pods ──▶ sources ─┐                       ┌─▶ worker of pod a ─┐
+//!   API: apply … ──▶ store ───────┴─▶ manager (one task) ─┼─▶ worker of pod b ─┼─▶ view ──▶ API
+//!   relist, labels of the runtime ───────────────────────▶└─▶ …                ┘
+//! ```
+//!
+//! One task, the [`manager`], owns which pods there are and what is wanted of each. It is driven by
+//! changes of files, by commands of the API and by a slow relist. Workers ([`crilet_pod::sync`])
+//! own their pod each; what they see goes into the [`view`], which the API reads without asking
+//! anybody.
+//!
+//! Nothing here is state that could be lost: wishes are files ([`store`]) before they are answered,
+//! and the rest is in the runtime.
+
+mod apply;
+mod commands;
+mod convert;
+mod desired;
+mod images;
+mod manager;
+mod orphans;
+mod sources;
+mod stats;
+mod store;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    net::IpAddr,
+    path::PathBuf,
+    process,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crilet_api::{
+    ApiError, ApplyReport, ApplyRequest, Check, ErrorCode, Health, ImageGcReport, ImageGcRequest,
+    NodeInfo, Pod, PodList, PodRef, RestartRequest, RuntimeInfo, Stats, StopRequest,
+};
+use crilet_cri::Client;
+use crilet_pod::{StateDir, images::Credentials, manifest::ReadOptions, render::NodeFacts, sync};
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    manager::{Command, Manager},
+    store::Store,
+    view::View,
+};
+use super::{Answer, Node};
+use crate::{Config, EventLog};
+
+/// What the node stands on.
+#[derive(Debug)]
+pub struct Foundation {
+    /// The runtime.
+    pub client: Client,
+    /// Whether it is crilet's own.
+    pub embedded: bool,
+    /// What lasts: `/var/lib/crilet`.
+    pub data: PathBuf,
+    /// What may be lost at a reboot: `/run/crilet`.
+    pub state: PathBuf,
+    /// The control group of pods that name none, as the runtime's driver wants it; empty for the
+    /// runtime's own.
+    pub cgroup_parent: String,
+    /// Where logs go of pods that name no place of their own: `/var/log/pods`.
+    pub logs: PathBuf,
+    /// Where credentials of registries come from.
+    pub credentials: Credentials,
+}
+
+/// Why the node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A directory cannot be made or read.
+    #[error("use `{}`", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The machine does not tell what it is.
+    #[error("ask the machine about itself")]
+    Facts(#[source] io::Error),
+}
+
+/// The pods of this machine, kept.
+#[derive(Debug)]
+pub struct RealNode {
+    started_at: Timestamp,
+    name: String,
+    pods_dir: PathBuf,
+    runtime: Mutex<RuntimeInfo>,
+    shared: Arc<sync::Node>,
+    view: Arc<View>,
+    commands: mpsc::Sender<Command>,
+    stop: CancellationToken,
+    manager: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl RealNode {
+    /// Starts to keep the pods of this machine.
+    ///
+    /// # Errors
+    /// [`StartError`] when its own directories cannot be used.
+    pub fn start(config: &Config, foundation: Foundation) -> Result<Arc<Self>, StartError> {
+        let Foundation { client, embedded, data, state, logs, cgroup_parent, credentials } =
+            foundation;
+        let pods = data.join("pods");
+        for path in [&pods, &config.pods_dir] {
+            std::fs::create_dir_all(path)
+                .map_err(|cause| StartError::Directory { path: path.clone(), cause })?;
+        }
+        let mut facts = NodeFacts::read(&pods).map_err(StartError::Facts)?;
+        if let Some(name) = &config.node_name {
+            facts.name.clone_from(name);
+        }
+        let store = Store::open(&data)
+            .map_err(|cause| StartError::Directory { path: data.clone(), cause })?;
+        let view = Arc::new(View::new());
+        let name = facts.name.clone();
+        let runtime =
+            RuntimeInfo { endpoint: client.endpoint().to_string(), embedded, ..Default::default() };
+        let shared = Arc::new(sync::Node {
+            client,
+            facts,
+            host_ips: host_addresses(),
+            cgroup_parent,
+            state: StateDir::new(state.join("pods")),
+            data,
+            credentials,
+            pulls: sync::Pulls::default(),
+            events: Arc::clone(&view) as Arc<dyn sync::EventSink>,
+        });
+        let stop = CancellationToken::new();
+        let (commands, receiver) = mpsc::channel(64);
+        let manager = Manager::new(
+            config,
+            ReadOptions { log_root: logs, ..ReadOptions::default() },
+            Arc::clone(&shared),
+            store,
+            Arc::clone(&view),
+            stop.clone(),
+        );
+        let manager = tokio::spawn(manager.run(receiver));
+        Ok(Arc::new(Self {
+            started_at: Timestamp::now(),
+            name,
+            pods_dir: config.pods_dir.clone(),
+            runtime: Mutex::new(runtime),
+            shared,
+            view,
+            commands,
+            stop,
+            manager: Mutex::new(Some(manager)),
+        }))
+    }
+
+    /// Has the manager do something, and gives its answer.
+    fn command<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, ApiError>>) -> Command,
+    ) -> Answer<'_, T> {
+        let (sender, answer) = oneshot::channel();
+        let command = command(sender);
+        Box::pin(async move {
+            let gone = || ApiError::new(ErrorCode::Unavailable, "the daemon is shutting down");
+            self.commands.send(command).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?
+        })
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let known = self.view.is_complete();
+        let message = if known { "" } else { "not all pods have been looked at yet" };
+        let pods = Check { name: "pods".to_owned(), ok: known, message: message.to_owned() };
+        let wrong = self.view.source_problem();
+        let ok = wrong.is_none();
+        let sources = Check { name: "sources".to_owned(), ok, message: wrong.unwrap_or_default() };
+        let unreachable = self.view.runtime_problem();
+        let ok = unreachable.is_none();
+        let message = unreachable.unwrap_or_default();
+        vec![Check { name: "runtime".to_owned(), ok, message }, sources, pods]
+    }
+}
+
+/// The addresses that the machine would speak to the world from. No packet is sent, and nothing is
+/// looked up: connecting a datagram socket only asks for the route.
+fn host_addresses() -> Vec<IpAddr> {
+    let from = |own: &str, other: &str| {
+        let socket = std::net::UdpSocket::bind(own).ok()?;
+        socket.connect(other).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    let v4 = from("0.0.0.0:0", "192.0.2.1:9");
+    let v6 = from("[::]:0", "[2001:db8::1]:9");
+    let known: Vec<_> = [v4, v6].into_iter().flatten().collect();
+    if known.is_empty() { vec![std::net::Ipv4Addr::LOCALHOST.into()] } else { known }
+}
+
+impl Node for RealNode {
+    fn info(&self) -> NodeInfo {
+        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((name, version)) = self.view.runtime_version() {
+            (runtime.name, runtime.version) = (name, version);
+        }
+        NodeInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: self.name.clone(),
+            pid: process::id(),
+            started_at: self.started_at,
+            runtime,
+            pods_dir: self.pods_dir.display().to_string(),
+            health: self.health(),
+            problems: self.view.problems(),
+        }
+    }
+
+    fn health(&self) -> Health {
+        let checks = self.checks();
+        // A manifest that cannot be used says nothing about the node itself.
+        let ready = checks.iter().filter(|check| check.name != "sources").all(|check| check.ok);
+        Health { live: !self.commands.is_closed(), ready, checks }
+    }
+
+    fn pods(&self) -> PodList {
+        self.view.list()
+    }
+
+    fn pod(&self, pod: &PodRef) -> Option<Arc<Pod>> {
+        self.view.get(pod)
+    }
+
+    fn revision(&self) -> watch::Receiver<u64> {
+        self.view.revision()
+    }
+
+    fn events(&self) -> &EventLog {
+        self.view.events()
+    }
+
+    fn stats(&self) -> Answer<'_, Stats> {
+        Box::pin(stats::measure(&self.shared.client, &self.view))
+    }
+
+    fn apply(&self, request: ApplyRequest) -> Answer<'_, ApplyReport> {
+        self.command(|answer| Command::Apply(request, answer))
+    }
+
+    fn delete(&self, pod: PodRef, request: StopRequest) -> Answer<'_, ()> {
+        self.command(|answer| Command::Delete(pod, request, answer))
+    }
+
+    fn stop(&self, pod: PodRef, request: StopRequest) -> Answer<'_, ()> {
+        self.command(|answer| Command::Stop(pod, request, answer))
+    }
+
+    fn start(&self, pod: PodRef) -> Answer<'_, ()> {
+        self.command(|answer| Command::Start(pod, answer))
+    }
+
+    fn restart(&self, pod: PodRef, request: RestartRequest) -> Answer<'_, ()> {
+        self.command(|answer| Command::Restart(pod, request, answer))
+    }
+
+    fn collect_images(&self, request: ImageGcRequest) -> Answer<'_, ImageGcReport> {
+        self.command(|answer| Command::CollectImages(request, answer))
+    }
+
+    fn configure(&self, config: &Config) {
+        // The manager takes it when it comes to it; a full queue means that it is busy with more.
+        if self.commands.try_send(Command::Configure(Box::new(config.clone()))).is_err() {
+            tracing::warn!("the changed configuration could not be handed over");
+        }
+    }
+
+    fn register_metrics(&self, _: &mut Registry) {}
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.stop.cancel();
+        let manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async move {
+            if let Some(Err(error)) = match manager {
+                Some(manager) => Some(manager.await),
+                None => None,
+            } {
+                tracing::error!(%error, "the manager ended by itself");
+            }
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! The whole node against the fake runtime: files and commands in, containers of the runtime out.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+
+use crilet_api::{
+    Action, ApiError, ApplyRequest, ContainerState, Desired, ErrorCode, ManifestFile,
+    ManifestSource, Phase, Pod, PodRef, RestartRequest, StopRequest,
+};
+use crilet_cri::{
+    Client,
+    fake::{Fake, FakeHandle},
+    inventory::{self, Detail},
+};
+use crilet_pod::images::{Credentials, Environment};
+
+use super::{Foundation, RealNode};
+use crate::{Config, Node};
+
+struct Bed {
+    directory: tempfile::TempDir,
+    fake: FakeHandle,
+    node: Arc<RealNode>,
+}
+
+fn web(image_command: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n  containers:\n  \
+         - {{name: a, image: busybox, imagePullPolicy: IfNotPresent, command: [{image_command}]}}\n  \
+         - {{name: b, image: busybox, imagePullPolicy: IfNotPresent}}\n"
+    )
+}
+
+impl Bed {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let fake =
+            Fake::builder().image("busybox").start(&directory.path().join("cri.sock")).unwrap();
+        let node = Self::node(&directory, &fake).await;
+        Self { directory, fake, node }
+    }
+
+    async fn node(directory: &tempfile::TempDir, fake: &FakeHandle) -> Arc<RealNode> {
+        let config = Config {
+            pods_dir: directory.path().join("manifests"),
+            relist_interval: Duration::from_millis(200),
+            ..Config::default()
+        };
+        let foundation = Foundation {
+            client: Client::connect(fake.endpoint()).await.unwrap(),
+            embedded: false,
+            data: directory.path().join("data"),
+            state: directory.path().join("state"),
+            cgroup_parent: String::new(),
+            logs: directory.path().join("logs"),
+            credentials: Credentials::Files(Environment::default()),
+        };
+        fs::create_dir_all(&config.pods_dir).unwrap();
+        fs::set_permissions(&config.pods_dir, fs::Permissions::from_mode(0o755)).unwrap();
+        RealNode::start(&config, foundation).unwrap()
+    }
+
+    /// The daemon ends and another one takes over.
+    async fn restart(&mut self) {
+        self.node.shutdown().await;
+        self.node = Self::node(&self.directory, &self.fake).await;
+    }
+
+    fn manifest(&self, name: &str) -> PathBuf {
+        self.directory.path().join("manifests").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        // As careful people do it.
+        let temporary = self.manifest(&format!(".{name}"));
+        let text =
+            text.replace("spec:", &format!("  # {}\nspec:", self.directory.path().display()));
+        fs::write(&temporary, text).unwrap();
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::rename(&temporary, self.manifest(name)).unwrap();
+    }
+
+    /// Waits until a pod is as it should be.
+    async fn until(&self, what: &str, is: impl Fn(Option<&Pod>) -> bool) -> Option<Arc<Pod>> {
+        let key = PodRef::new("default", "web");
+        let mut revision = self.node.revision();
+        let wait = async {
+            loop {
+                revision.borrow_and_update();
+                let pod = self.node.pod(&key);
+                if is(pod.as_deref()) {
+                    return pod;
+                }
+                revision.changed().await.unwrap();
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(20), wait).await {
+            Ok(pod) => pod,
+            Err(_) => panic!("not {what}: {:#?}", self.node.pod(&key)),
+        }
+    }
+
+    async fn ready(&self) -> Arc<Pod> {
+        self.until("ready", |pod| pod.is_some_and(Pod::is_ready)).await.unwrap()
+    }
+
+    async fn gone(&self) {
+        self.until("gone", |pod| pod.is_none()).await;
+        let left = inventory::read(&self.client().await, Detail::Lists).await.unwrap();
+        assert_eq!(left, [], "left in the runtime");
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(self.fake.endpoint()).await.unwrap()
+    }
+
+    async fn apply(
+        &self,
+        text: &str,
+        change: impl FnOnce(&mut ApplyRequest),
+    ) -> Vec<(String, Action)> {
+        let file = ManifestFile { name: "web.yaml".into(), text: text.into() };
+        let sources = vec![ManifestSource { files: vec![file] }];
+        let mut request = ApplyRequest { sources, ..ApplyRequest::default() };
+        change(&mut request);
+        let report = self.node.apply(request).await.unwrap();
+        report.pods.into_iter().map(|pod| (pod.name, pod.action)).collect()
+    }
+}
+
+fn key() -> PodRef {
+    PodRef::new("default", "web")
+}
+
+fn ids(pod: &Pod) -> Vec<String> {
+    pod.containers.iter().map(|container| container.id.clone().unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn a_file_is_a_pod_and_its_edits_and_end_are_followed() {
+    let bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    let first = bed.ready().await;
+    assert_eq!(first.phase, Phase::Running);
+    bed.write("web.yaml", &web("sleep, more"));
+    let second = bed
+        .until("edited", |pod| pod.is_some_and(|pod| pod.is_ready() && ids(pod) != ids(&first)))
+        .await
+        .unwrap();
+    assert_ne!(ids(&first)[0], ids(&second)[0]);
+    assert_eq!(ids(&first)[1], ids(&second)[1], "the other container was left alone");
+    assert_eq!(first.sandbox, second.sandbox);
+    fs::remove_file(bed.manifest("web.yaml")).unwrap();
+    bed.gone().await;
+}
+
+#[tokio::test]
+async fn what_ends_is_started_again() {
+    let bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    bed.ready().await;
+    assert!(bed.fake.exit_container("a", 3));
+    let again = bed
+        .until("started again", |pod| pod.is_some_and(|pod| pod.is_ready() && pod.restarts() == 1))
+        .await
+        .unwrap();
+    let last = again.containers[0].last_termination.as_ref().unwrap();
+    assert_eq!(last.exit_code, 3);
+    assert!(bed.fake.exit_container("a", 4));
+    let waiting = |pod: &Pod| match &pod.containers[0].state {
+        ContainerState::Waiting { reason, .. } => reason == "CrashLoopBackOff",
+        _ => false,
+    };
+    let pod = bed.until("waiting", |pod| pod.is_some_and(waiting)).await.unwrap();
+    assert!(pod.containers[0].next_restart_at.is_some());
+    bed.node.restart(key(), RestartRequest { container: Some("a".into()) }).await.unwrap();
+    bed.until("restarted", |pod| pod.is_some_and(|pod| pod.is_ready() && pod.restarts() == 2))
+        .await;
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_be_used_leaves_the_pod_alone_even_over_a_restart() {
+    let mut bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    let first = bed.ready().await;
+    bed.write("web.yaml", &web("sleep").replace("image:", "imgae:"));
+    let is_told = |pod: Option<&Pod>| pod.is_some_and(|pod| !pod.problems.is_empty());
+    let told = bed.until("told", is_told).await.unwrap();
+    assert_eq!(told.problems[0].reason, "InvalidManifest");
+    assert!(told.problems[0].message.contains("imgae"), "{:?}", told.problems);
+    assert_eq!(ids(&told), ids(&first));
+    bed.restart().await;
+    let after = bed
+        .until("told again", |pod| is_told(pod) && pod.is_some_and(Pod::is_ready))
+        .await
+        .unwrap();
+    assert_eq!(ids(&after), ids(&first));
+    bed.write("web.yaml", &web("sleep"));
+    let mended = bed.until("mended", |pod| pod.is_some_and(|pod| pod.problems.is_empty())).await;
+    assert_eq!(ids(&mended.unwrap()), ids(&first));
+}
+
+#[tokio::test]
+async fn a_restart_of_the_daemon_changes_nothing() {
+    let mut bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    let before = bed.ready().await;
+    bed.restart().await;
+    let after = bed.ready().await;
+    assert_eq!((ids(&before), &before.sandbox), (ids(&after), &after.sandbox));
+}
+
+#[tokio::test]
+async fn what_nobody_wants_any_more_goes_when_the_daemon_is_back() {
+    let mut bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    bed.ready().await;
+    bed.node.shutdown().await;
+    fs::remove_file(bed.manifest("web.yaml")).unwrap();
+    bed.restart().await;
+    let client = bed.client().await;
+    let wait = async {
+        while !inventory::read(&client, Detail::Lists).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the orphan is removed");
+}
+
+#[tokio::test]
+async fn an_applied_pod_lives_in_the_daemon() {
+    let mut bed = Bed::start().await;
+    let created = vec![("web".to_owned(), Action::Created)];
+    assert_eq!(bed.apply(&web("sleep"), |request| request.dry_run = true).await, created);
+    assert!(bed.node.pod(&key()).is_none());
+    assert_eq!(bed.apply(&web("sleep"), |_| ()).await, created);
+    let first = bed.ready().await;
+    assert_eq!(bed.apply(&web("sleep"), |_| ()).await[0].1, Action::Unchanged);
+    assert_eq!(bed.apply(&web("sleep, more"), |_| ()).await[0].1, Action::Changed);
+    bed.until("edited", |pod| pod.is_some_and(|pod| pod.is_ready() && ids(pod) != ids(&first)))
+        .await;
+    bed.node.stop(key(), StopRequest { grace_seconds: Some(0) }).await.unwrap();
+    bed.until("stopped", |pod| pod.is_some_and(|pod| pod.phase == Phase::Stopped)).await;
+    bed.restart().await;
+    let stopped = bed
+        .until("still stopped", |pod| pod.is_some_and(|pod| pod.phase == Phase::Stopped))
+        .await
+        .unwrap();
+    assert_eq!(stopped.desired, Desired::Stopped);
+    bed.node.start(key()).await.unwrap();
+    bed.ready().await;
+    bed.node.delete(key(), StopRequest::default()).await.unwrap();
+    bed.gone().await;
+    let missing = bed.node.delete(key(), StopRequest::default()).await.unwrap_err();
+    assert_eq!(missing.code, ErrorCode::NoSuchPod);
+}
+
+#[tokio::test]
+async fn sets_are_pruned_and_files_are_not_the_apis() {
+    let bed = Bed::start().await;
+    bed.apply(&web("sleep"), |request| request.set = Some("shop".into())).await;
+    bed.ready().await;
+    let other = web("sleep").replace("name: web", "name: other").replace("web", "other");
+    let report = bed
+        .apply(&other, |request| {
+            request.set = Some("shop".into());
+            request.prune = true;
+        })
+        .await;
+    assert_eq!(report, [("other".into(), Action::Created), ("web".into(), Action::Pruned)]);
+    bed.until("pruned", |pod| pod.is_none()).await;
+    bed.write("web.yaml", &web("sleep"));
+    bed.ready().await;
+    let refused = |error: ApiError| (error.code, error.message.contains("web.yaml"));
+    let error = bed.node.delete(key(), StopRequest::default()).await.unwrap_err();
+    assert_eq!(refused(error), (ErrorCode::OwnedByFile, true));
+}
+
+#[tokio::test]
+async fn two_pods_cannot_have_one_port() {
+    let bed = Bed::start().await;
+    let with_port = |name: &str| {
+        let port = "command: [sleep], ports: [{containerPort: 80, hostPort: 8080}]";
+        web("sleep")
+            .replace("command: [sleep]", port)
+            .replace("name: web", &format!("name: {name}"))
+    };
+    bed.write("a.yaml", &with_port("web"));
+    bed.ready().await;
+    bed.write("b.yaml", &with_port("late"));
+    let wait = async {
+        while bed.node.info().problems.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the conflict is told");
+    let problems = bed.node.info().problems;
+    let expected = "pod `default/late` wants 8080->80/tcp, but pod `default/web` has 8080->80/tcp";
+    assert_eq!(problems[0].message, expected);
+    assert!(bed.node.pod(&PodRef::new("default", "late")).is_none());
+}

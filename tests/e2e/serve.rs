@@ -1,0 +1,174 @@
+//! `crilet serve` on real parts: a pod stays up whatever dies.
+
+use std::time::Duration;
+
+use crilet_testkit::{Host, Images, Place, Service, wait_until};
+
+const BOUND: Duration = Duration::from_secs(60);
+const IMAGE: &str = "crilet.test/busybox:1";
+const SITE: &str = "http://192.0.2.1:8080/";
+const PODS: &str = "/root/pods";
+
+struct Node {
+    host: Host,
+    daemon: Service,
+}
+
+fn manifest(text: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: site}}
+spec:
+  terminationGracePeriodSeconds: 3
+  volumes:
+  - {{name: page, configMap: {{name: page}}}}
+  - {{name: www, emptyDir: {{}}}}
+  initContainers:
+  - name: fill
+    image: {IMAGE}
+    command: [sh, -c, 'cp /page/index.html /www/']
+    volumeMounts: [{{name: page, mountPath: /page}}, {{name: www, mountPath: /www}}]
+  containers:
+  - name: web
+    image: {IMAGE}
+    imagePullPolicy: IfNotPresent
+    command: [sh, -c, 'trap \"exit 0\" TERM; httpd -f -p 80 -h /www & wait $!']
+    ports: [{{containerPort: 80, hostPort: 8080}}]
+    readinessProbe: {{httpGet: {{port: 80, path: /}}, periodSeconds: 1}}
+    volumeMounts: [{{name: www, mountPath: /www}}]
+  - name: clock
+    image: {IMAGE}
+    imagePullPolicy: IfNotPresent
+    command: [sh, -c, 'trap \"exit 0\" TERM; while true; do date; sleep 1 & wait $!; done']
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: page}}
+data: {{index.html: {text}}}
+"
+    )
+}
+
+impl Node {
+    fn start() -> Self {
+        let host = Host::start().unwrap();
+        host.shell("echo 1 >/proc/sys/net/ipv6/conf/all/forwarding").success().unwrap();
+        crilet(&host, &["runtime", "up"]);
+        let archive = Images::archive("busybox", IMAGE).unwrap();
+        crilet(&host, &["image", "load", archive.to_str().unwrap()]);
+        host.shell(&format!("mkdir -p {PODS}")).success().unwrap();
+        let daemon = serve(&host);
+        Self { host, daemon }
+    }
+
+    fn write(&self, text: &str) {
+        self.host.write(format!("{PODS}/.site.yaml"), manifest(text)).unwrap();
+        let rename = format!("chmod 644 {PODS}/.site.yaml; mv {PODS}/.site.yaml {PODS}/site.yaml");
+        self.host.shell(&rename).success().unwrap();
+    }
+
+    fn expect_page(&self, text: &str) {
+        let answered = wait_until("the pod to answer", BOUND, || {
+            let answer = self.host.http_get(Place::Outside, SITE).map_err(|e| format!("{e:#}"))?;
+            if answer.body.contains(text) { Ok(()) } else { Err(answer.body) }
+        });
+        if let Err(error) = answered {
+            let pods = crilet(&self.host, &["get", "pods", "-o", "yaml"]);
+            panic!("{error:#}\n{pods}\n{}", self.daemon.log());
+        }
+    }
+
+    /// Waits until the pod is as a filter of jq says, and gives its JSON.
+    fn until(&self, what: &str, filter: &str) -> serde_json::Value {
+        let seen = wait_until(what, BOUND, || {
+            let json = crilet(&self.host, &["get", "site", "-o", "json"]);
+            let found = self.host.command("jq").args(["-e", filter]).input(json.clone()).output();
+            if found.is_ok_and(|output| output.status == 0) { Ok(json) } else { Err(json) }
+        });
+        match seen {
+            Ok(json) => serde_json::from_str(&json).unwrap(),
+            Err(error) => panic!("{error:#}\n{}", self.daemon.log()),
+        }
+    }
+
+    fn sh(&self, script: &str) -> String {
+        self.host.shell(script).success().unwrap()
+    }
+
+    /// No name twice, nothing of another pod.
+    fn expect_no_duplicates(&self) {
+        let listed = crilet(&self.host, &["ps", "--all", "-o", "json"]);
+        let pods: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let running = |pod: &serde_json::Value| {
+            let containers = pod["containers"].as_array().unwrap().clone();
+            let running = containers.into_iter().filter(|one| one["state"] == "running");
+            running.map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let mut all: Vec<String> = pods.as_array().unwrap().iter().flat_map(running).collect();
+        all.sort();
+        assert_eq!(all, ["clock", "web"], "{listed}");
+    }
+}
+
+fn crilet(host: &Host, arguments: &[&str]) -> String {
+    let crilet = host.command(env!("CARGO_BIN_EXE_crilet")).args(arguments).bound(BOUND * 2);
+    crilet.success().unwrap()
+}
+
+fn serve(host: &Host) -> Service {
+    let arguments = ["serve", "--pods-dir", PODS];
+    host.command(env!("CARGO_BIN_EXE_crilet")).args(arguments).spawn().unwrap()
+}
+
+#[test]
+fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
+    let mut node = Node::start();
+    let before = node.host.snapshot().unwrap();
+    node.write("first");
+    node.expect_page("first");
+    let pod = node.until("readiness", ".conditions[]|select(.type==\"Ready\").status==\"True\"");
+    node.expect_no_duplicates();
+
+    // A container.
+    let pid =
+        pod["containers"].as_array().unwrap().iter().find(|c| c["name"] == "web").unwrap()["pid"]
+            .to_string();
+    node.sh(&format!("kill -9 {pid}"));
+    node.until("the restart", ".containers[]|select(.name==\"web\")|.restarts==1 and .ready");
+    node.expect_page("first");
+
+    // The pause process.
+    let listed = crilet(&node.host, &["ps", "-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    node.sh(&format!("kill -9 {}", listed[0]["details"]["pid"]));
+    node.until("another sandbox", ".sandbox.attempt==1 and .sandbox.ready");
+    node.expect_page("first");
+    node.expect_no_duplicates();
+
+    // The daemon, and the runtime with it.
+    node.daemon.kill().unwrap();
+    node.expect_page("first");
+    node.sh("kill -9 $(jq .pid /run/crilet/runtime/containerd.json)");
+    node.daemon = serve(&node.host);
+    node.until("the same pod", ".sandbox.attempt==1 and .sandbox.ready");
+    node.expect_page("first");
+    node.expect_no_duplicates();
+
+    // An edit of the page is brought up to date in place; one of the pod makes it anew.
+    let edited = manifest("first").replace("while true", "while sleep 0");
+    node.host.write(format!("{PODS}/site.yaml"), edited).unwrap();
+    node.until("the edit", ".containers[]|select(.name==\"clock\")|.restarts>=1 and .ready");
+
+    node.sh(&format!("rm {PODS}/site.yaml"));
+    wait_until("the pod to go", BOUND, || {
+        let left = crilet(&node.host, &["ps", "--all", "-q"]);
+        if left.trim().is_empty() { Ok(()) } else { Err(left) }
+    })
+    .unwrap();
+    let difference = before.difference(&node.host.snapshot().unwrap());
+    assert!(difference.is_empty(), "{difference}");
+    node.daemon.kill().unwrap();
+    crilet(&node.host, &["runtime", "down"]);
+    node.host.stop().unwrap();
+}
