@@ -7,13 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace with the workspace crates it may build upon.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("crilet-core", &[]),
     ("crilet-cri", &["crilet-core"]),
     ("crilet-cni", &["crilet-core"]),
     ("crilet-runtime", &["crilet-core", "crilet-cri", "crilet-cni"]),
     ("crilet-pod", &["crilet-core", "crilet-cri"]),
-    ("crilet", &["crilet-core", "crilet-cri", "crilet-cni", "crilet-runtime", "crilet-pod"]),
+    ("crilet-log", &["crilet-core", "crilet-cri"]),
+    (
+        "crilet",
+        &["crilet-core", "crilet-cri", "crilet-cni", "crilet-runtime", "crilet-pod", "crilet-log"],
+    ),
     ("crilet-testkit", &["crilet-core", "crilet-runtime"]),
 ];
 
