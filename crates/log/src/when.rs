@@ -79,7 +79,9 @@ fn local(text: &str, now: &Zoned) -> Option<Timestamp> {
     let wall = match (text.parse::<DateTime>(), text.parse::<Date>(), text.parse::<Time>()) {
         (Ok(both), ..) => both,
         (_, Ok(date), _) => date.to_datetime(Time::midnight()),
-        (.., Ok(time)) => now.date().to_datetime(time.round(Unit::Nanosecond).ok()?),
+        (.., Ok(time)) if text.contains(':') => {
+            now.date().to_datetime(time.round(Unit::Nanosecond).ok()?)
+        }
         _ => return None,
     };
     Some(wall.to_zoned(now.time_zone().clone()).ok()?.timestamp())

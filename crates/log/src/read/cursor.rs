@@ -1,8 +1,10 @@
 //! From bytes to physical lines, in a buffer that never grows.
 
 use std::{
+    fs::File,
     io::{self, Read},
     ops::Range,
+    sync::Arc,
 };
 
 use regex::bytes::Regex;
@@ -74,6 +76,21 @@ impl Cursor {
     pub(crate) fn read_from(&mut self, input: Input, offset: u64) {
         self.input = Some(input);
         self.offset = offset.saturating_sub(as_u64(self.end - self.start));
+    }
+
+    /// The file that is read, unless it is compressed.
+    pub(crate) fn file(&self) -> Option<&Arc<File>> {
+        match &self.input {
+            Some(Input::Plain { file, .. }) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Reads its file up to this length.
+    pub(crate) fn extend(&mut self, length: u64) {
+        if let Some(Input::Plain { end, .. }) = &mut self.input {
+            *end = length;
+        }
     }
 
     pub(crate) fn has_input(&self) -> bool {

@@ -80,9 +80,35 @@ impl<'a> Output<'a> {
     }
 }
 
+/// What lines come from.
+pub(crate) trait Lines {
+    /// Goes to the next line, if there is one now.
+    fn next(&mut self) -> Result<Next, LogError>;
+    /// Where the line is.
+    fn source(&self) -> &Source;
+}
+
+/// A log that is read to its end.
+pub(crate) struct Whole {
+    pub(crate) log: LogFile,
+    pub(crate) source: Source,
+}
+
+impl Lines for Whole {
+    #[inline]
+    fn next(&mut self) -> Result<Next, LogError> {
+        self.source.advance().map_err(|cause| self.log.failed(cause))
+    }
+
+    #[inline]
+    fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
 /// Reads all sources to their ends.
 pub(crate) fn run(
-    mut sources: Vec<(LogFile, Source)>,
+    mut sources: Vec<Whole>,
     limit: Option<u64>,
     renderer: &mut Renderer,
     out: &mut dyn Write,
@@ -91,23 +117,23 @@ pub(crate) fn run(
     by_time(&mut sources, &mut output)?;
     output.finish()?;
     let mut counts = Counts { lines: output.lines, ..Counts::default() };
-    for (_, source) in &sources {
-        counts.add(source.counts);
+    for whole in &sources {
+        counts.add(whole.source.counts);
     }
     Ok(counts)
 }
 
 /// Gives the lines of all sources to `output`, the oldest first; of one time, those of the first
-/// source first.
-pub(crate) fn by_time(
-    sources: &mut [(LogFile, Source)],
+/// source first. Tells whether more is wanted.
+pub(crate) fn by_time<L: Lines>(
+    sources: &mut [L],
     output: &mut Output<'_>,
 ) -> Result<bool, LogError> {
     // Number and time of every source's next line.
     let mut waiting: Vec<(i64, usize)> = Vec::new();
-    for (number, (log, source)) in sources.iter_mut().enumerate() {
-        if advance(log, source)? == Next::Line {
-            waiting.push((source.at(), number));
+    for (number, source) in sources.iter_mut().enumerate() {
+        if source.next()? == Next::Line {
+            waiting.push((source.source().at(), number));
         }
     }
     while let Some(first) = waiting.iter().copied().min() {
@@ -115,27 +141,22 @@ pub(crate) fn by_time(
         let others = waiting.iter().copied().filter(|other| *other != first);
         let until = others.min().unwrap_or((i64::MAX, usize::MAX));
         let number = first.1;
-        let Some((log, source)) = sources.get_mut(number) else { break };
+        let Some(source) = sources.get_mut(number) else { break };
         let next = loop {
-            let open = source.is_open();
-            if !output.take(number, source)? {
+            let open = source.source().is_open();
+            if !output.take(number, source.source())? {
                 return Ok(false);
             }
-            if advance(log, source)? == Next::End {
+            if source.next()? == Next::End {
                 break None;
             }
             // A long line is not interrupted between its pieces.
-            if !open && (source.at(), number) > until {
-                break Some(source.at());
+            if !open && (source.source().at(), number) > until {
+                break Some(source.source().at());
             }
         };
         waiting.retain(|other| other.1 != number);
         waiting.extend(next.map(|at| (at, number)));
     }
     Ok(true)
-}
-
-#[inline]
-fn advance(log: &LogFile, source: &mut Source) -> Result<Next, LogError> {
-    source.advance().map_err(|cause| log.failed(cause))
 }

@@ -24,7 +24,8 @@ mod tests;
 use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
 
 pub use grep::{Grep, InvalidPattern};
-pub(crate) use merge::Output;
+use merge::Whole;
+pub(crate) use merge::{Lines, Output, by_time};
 pub use render::{Form, Name, Renderer};
 pub(crate) use search::begin;
 pub use segment::LogFile;
@@ -66,7 +67,7 @@ pub fn read(
             return Err(LogError::Missing { path: log.path() });
         }
         let source = begin(&snapshot, query, logs.len() > 1).map_err(|cause| log.failed(cause))?;
-        sources.push((log.clone(), source));
+        sources.push(Whole { log: log.clone(), source });
     }
     merge::run(sources, query.limit, renderer, out)
 }
@@ -83,7 +84,7 @@ pub fn read_file(
 ) -> Result<Counts, LogError> {
     let snapshot = Snapshot::of_one(file, compression(&file.name));
     let source = begin(&snapshot, query, false).map_err(|cause| file.failed(cause))?;
-    merge::run(vec![(file.clone(), source)], query.limit, renderer, out)
+    merge::run(vec![Whole { log: file.clone(), source }], query.limit, renderer, out)
 }
 
 /// How a file is compressed, by its name.

@@ -78,6 +78,8 @@ pub(crate) struct Snapshot {
     pub(crate) segments: Vec<Segment>,
     /// The last stamp that had been given.
     pub(crate) newest: Option<Stamp>,
+    /// All files as they were listed.
+    pub(crate) family: Family,
     /// The live file, which is the last segment, too.
     pub(crate) live: Option<Arc<File>>,
 }
@@ -97,12 +99,12 @@ impl Snapshot {
             // A live file that is a link or has two names is no member of the family, but was
             // opened as a file: reading it does no harm.
             if family.live.is_none_or(|meta| Some(meta.id) == opened) || looks == MOST_LOOKS {
-                return Self::of(log, live, &family);
+                return Self::of(log, live, family);
             }
         }
     }
 
-    fn of(log: &LogFile, live: Option<File>, family: &Family) -> io::Result<Self> {
+    fn of(log: &LogFile, live: Option<File>, family: Family) -> io::Result<Self> {
         let opened = live.as_ref().map(id).transpose()?;
         let rotated = family.rotated.iter();
         // Renamed between the two looks: it is the live file of this moment, by another name.
@@ -114,13 +116,19 @@ impl Snapshot {
             let length = file.metadata()?.len();
             segments.push(Segment::Open { file: Arc::clone(file), length });
         }
-        Ok(Self { log: log.clone(), segments, newest: family.newest(), live })
+        Ok(Self { log: log.clone(), segments, newest: family.newest(), family, live })
     }
 
     /// A snapshot of one file alone.
     pub(crate) fn of_one(log: &LogFile, compression: Option<Compression>) -> Self {
         let segment = Segment::Named { name: log.name.clone(), compression };
-        Self { log: log.clone(), segments: vec![segment], newest: None, live: None }
+        Self {
+            log: log.clone(),
+            segments: vec![segment],
+            newest: None,
+            family: Family::default(),
+            live: None,
+        }
     }
 
     /// Opens a segment, from this many bytes of its content on.

@@ -119,6 +119,10 @@ pub(crate) struct Source {
     /// The segments that are still to come.
     queue: Option<Queue>,
     over: bool,
+    /// Whether more may come at the end of the last file.
+    endless: bool,
+    /// What is read after the last file.
+    follow_up: Option<Input>,
     pub(crate) counts: Counts,
 }
 
@@ -158,6 +162,8 @@ impl Source {
             at: i64::MIN,
             queue: None,
             over: false,
+            endless: false,
+            follow_up: None,
             counts: Counts::default(),
         }
     }
@@ -182,18 +188,49 @@ impl Source {
         source
     }
 
-    /// Goes on with the next file, once [`Self::drain`] has said that this one is done.
-    pub(crate) fn feed(&mut self, input: Input, offset: u64) {
-        self.cursor.read_from(input, offset);
+    /// Goes on with another file after this one.
+    pub(crate) fn turn(&mut self, input: Input) {
+        self.follow_up = Some(input);
+    }
+
+    /// Reads its file from the beginning; a line whose end had not come is forgotten with the rest.
+    pub(crate) fn restart(&mut self) {
+        if let Some(file) = self.cursor.file().cloned() {
+            self.cursor.forget();
+            self.cursor.read_from(Input::plain(file, 0, 0), 0);
+        }
+    }
+
+    /// Says that nothing more will come: what has no end yet is given as it is.
+    pub(crate) fn end(&mut self) {
+        self.endless = false;
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 
-    /// Forgets a line whose end will not come, because its file was truncated.
-    pub(crate) fn forget(&mut self) {
-        self.cursor.forget();
+    /// Takes the end of the last file for a place where more may come.
+    pub(crate) fn endless(mut self) -> Self {
+        self.endless = true;
+        self
+    }
+
+    /// Whether it stands at the end of the last file, where more may come.
+    fn waits(&self) -> bool {
+        let last = self.queue.as_ref().is_none_or(|queue| queue.next >= queue.end)
+            && self.follow_up.is_none();
+        self.endless && last && self.cursor.has_input()
+    }
+
+    /// Whether nothing more is wanted, whatever comes.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Reads its file up to this length.
+    pub(crate) fn extend(&mut self, length: u64) {
+        self.cursor.extend(length);
     }
 
     /// The time of the current line, nanoseconds since 1970.
@@ -241,7 +278,7 @@ impl Source {
             }
             match self.drain() {
                 Ok(Next::Line) => return Ok(Next::Line),
-                Ok(Next::End) if self.over => return Ok(Next::End),
+                Ok(Next::End) if self.over || self.waits() => return Ok(Next::End),
                 Ok(Next::End) => {}
                 Err(error) if is_damage(&error) => self.counts.torn += 1,
                 Err(error) => return Err(error),
@@ -250,7 +287,7 @@ impl Source {
                 return Ok(Next::Line);
             }
             if !self.open_next()? {
-                return Ok(self.finish());
+                return Ok(if self.endless { Next::End } else { self.finish() });
             }
         }
     }
@@ -315,6 +352,10 @@ impl Source {
     }
 
     fn open_next(&mut self) -> io::Result<bool> {
+        if let Some(input) = self.follow_up.take() {
+            self.cursor.read_from(input, 0);
+            return Ok(true);
+        }
         let Some(queue) = &mut self.queue else { return Ok(false) };
         while queue.next < queue.end {
             let (segment, offset) = (queue.next, std::mem::take(&mut queue.offset));
