@@ -64,6 +64,8 @@ pub struct Family {
     pub temporary: Vec<(Stamp, Meta)>,
     /// What is not touched.
     pub strange: Vec<Strange>,
+    /// Whether that is what stands at the live file's place.
+    pub live_is_strange: bool,
 }
 
 impl Family {
@@ -94,6 +96,7 @@ impl Family {
             let Some(kind) = kind_of(log, &name) else { continue };
             let Some(meta) = directory.meta(&name)? else { continue };
             if let Some(why) = strange(meta) {
+                family.live_is_strange |= kind == Kind::Live;
                 family.strange.push(Strange { name, why });
                 continue;
             }

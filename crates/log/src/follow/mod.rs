@@ -20,4 +20,5 @@ mod watch;
 mod tests;
 
 pub use run::{Control, Follow, Followed};
+pub(crate) use watch::Waker;
 pub use watch::Watch;

@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     time::Duration,
 };
@@ -104,7 +104,9 @@ impl Follow {
     /// Follows logs that are added through the [`Control`], beginning in each where the query says.
     pub fn new(watch: Arc<Watch>, query: Query, renderer: Renderer) -> (Self, Control) {
         let (sender, receiver) = channel();
-        let waker = Waker::new(sender.clone());
+        let wake = sender.clone();
+        // A follower that has ended needs no waking.
+        let waker = Waker::new(move || drop(wake.send(Message::Look)));
         let follow =
             Self { watch, query, renderer, receiver, waker, logs: Vec::new(), closed: false };
         (follow, Control { sender, count: Arc::default() })
@@ -191,10 +193,7 @@ impl Follow {
                 timeout = IDLE;
             }
         }
-        match self.receiver.recv_timeout(timeout) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_timeout(timeout).ok()
     }
 }
 

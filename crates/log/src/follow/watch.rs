@@ -3,13 +3,12 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, PipeReader, PipeWriter},
+    io::{self, PipeReader, PipeWriter, Read, Write},
     os::fd::{AsFd, AsRawFd},
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
-        mpsc::Sender,
     },
     thread::JoinHandle,
 };
@@ -20,28 +19,37 @@ use nix::{
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor},
 };
 
-use super::{run::Message, trail::Trail};
+use super::trail::Trail;
 
 /// How often files are looked at where inotify does not tell, milliseconds.
 const POLL: u16 = 100;
 
-/// Wakes a follower; being woken twice before it looks is being woken once.
-#[derive(Debug)]
+/// Wakes somebody; being woken twice before it looks is being woken once.
 pub(crate) struct Waker {
-    sender: Sender<Message>,
+    wake: Box<dyn Fn() + Send + Sync>,
     woken: AtomicBool,
 }
 
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Waker({})", self.is_woken())
+    }
+}
+
 impl Waker {
-    pub(crate) fn new(sender: Sender<Message>) -> Arc<Self> {
-        Arc::new(Self { sender, woken: AtomicBool::new(false) })
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { wake: Box::new(wake), woken: AtomicBool::new(false) })
     }
 
     fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
-            // A follower that has ended needs no waking.
-            drop(self.sender.send(Message::Look));
+            (self.wake)();
         }
+    }
+
+    /// Whether it was woken since it last looked.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
     }
 
     pub(crate) fn woke(&self) {
@@ -135,9 +143,21 @@ impl Watch {
         let mut table = self.shared.table();
         match self.shared.inotify.as_ref().map(|inotify| inotify.add_watch(&directory, flags)) {
             Some(Ok(descriptor)) => table.directories.entry(descriptor).or_default().push(weak),
-            _ => table.polled.push(weak),
+            _ => {
+                table.polled.push(weak);
+                drop(table);
+                self.nudge();
+            }
         }
         watched
+    }
+
+    /// Makes the thread take note of what was added.
+    fn nudge(&self) {
+        if let Some(mut lifeline) = self.lifeline.as_ref() {
+            // A thread that has ended takes note of nothing.
+            drop(lifeline.write_all(&[0]));
+        }
     }
 
     /// Wakes a follower once when a file is written; tells whether it will.
@@ -170,20 +190,19 @@ impl Drop for Watch {
 
 fn run(shared: &Shared, end: &PipeReader) {
     loop {
-        let polled = !shared.table().polled.is_empty();
-        let timeout = if polled { PollTimeout::from(POLL) } else { PollTimeout::NONE };
+        // Without inotify nothing tells when a log is added, either.
+        let polls = shared.inotify.is_none() || !shared.table().polled.is_empty();
+        let timeout = if polls { PollTimeout::from(POLL) } else { PollTimeout::NONE };
         let mut waits = vec![PollFd::new(end.as_fd(), PollFlags::POLLIN)];
-        if let Some(inotify) = &shared.inotify {
-            waits.push(PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
-        } else if !polled {
-            // Nothing tells when a log is added.
-            let _: Result<i32, Errno> = poll(&mut waits, PollTimeout::from(POLL));
-        }
+        let inotify = shared.inotify.iter();
+        waits.extend(inotify.map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
         match poll(&mut waits, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return,
         }
-        if waits.first().and_then(PollFd::any).unwrap_or(true) {
+        let is_told = waits.first().and_then(PollFd::any).unwrap_or(true);
+        // Nothing to read is the end: the other side was closed.
+        if is_told && !matches!((&mut &*end).read(&mut [0]), Ok(1..)) {
             return;
         }
         events(shared);

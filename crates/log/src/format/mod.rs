@@ -137,7 +137,7 @@ mod tests {
             b"2026-01-02T03:04:05Z stdout X x",
             b"2026-01-02T03:04:05Z stdout Fx",
             b"2026-01-02T03:04:05Z stdout P:x",
-            b"\0\0\02026-01-02T03:04:05Z stdout F x",
+            b"\x00\x00\x002026-01-02T03:04:05Z stdout F x",
         ];
         for line in wrong {
             assert_eq!(parse(line), None, "{}", String::from_utf8_lossy(line));

@@ -50,12 +50,6 @@ impl<'a> Output<'a> {
         Ok(true)
     }
 
-    /// Adds words that are no line of a log, on a line of their own.
-    pub(crate) fn say(&mut self, words: &[u8]) {
-        self.renderer.finish(&mut self.batch);
-        self.batch.extend_from_slice(words);
-    }
-
     /// Writes what was collected; tells whether more is wanted.
     pub(crate) fn flush(&mut self) -> Result<bool, LogError> {
         if let Some(left) = &mut self.left {

@@ -393,10 +393,10 @@ impl Source {
         }
         let line = self.item.line.clone();
         let time = line.start..line.start + header.time;
-        if self.timed {
-            if let Some(at) = self.times.read(self.cursor.bytes(time.clone())) {
-                self.at = at;
-            }
+        if self.timed
+            && let Some(at) = self.times.read(self.cursor.bytes(time.clone()))
+        {
+            self.at = at;
         }
         let content = line.start + header.content..line.end;
         let slot = slot(Some(header.stream));
