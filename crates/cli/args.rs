@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{global::Global, image, ps, rm, run, runtime, stop, version};
+use crate::{global::Global, image, log, logs, ps, rm, run, runtime, stop, version};
 
 /// Pods on one machine, without Kubernetes.
 ///
@@ -28,6 +28,10 @@ pub(crate) enum Verb {
     Stop(stop::StopArgs),
     /// Stop and remove pods
     Rm(rm::RmArgs),
+    /// Show containers' logs, rotated ones too
+    Logs(logs::LogsArgs),
+    /// Keep logs within their limits, and see what they take
+    Log(log::LogArgs),
     /// Load, make and list images without a registry
     Image(image::ImageArgs),
     /// Manage crilet's own containerd

@@ -5,6 +5,8 @@ mod connect;
 mod errors;
 mod global;
 mod image;
+mod log;
+mod logs;
 mod output;
 mod pods;
 mod progress;
@@ -52,6 +54,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Ps(args) => ps::run(global, args).await,
         Verb::Stop(args) => stop::run(global, args).await,
         Verb::Rm(args) => rm::run(global, args).await,
+        Verb::Logs(args) => logs::run(global, args).await,
+        Verb::Log(args) => log::run(global, args).await,
         Verb::Image(args) => image::run(global, args).await,
         Verb::Runtime(args) => runtime::run(args).await,
         Verb::Version(args) => version::run(global, args).await,
