@@ -7,6 +7,7 @@ mod help;
 mod images;
 mod input;
 mod interrupt;
+mod logs;
 mod ps;
 mod run;
 mod runtimes;

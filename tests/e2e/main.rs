@@ -7,6 +7,7 @@ mod cri;
 mod image;
 mod images;
 mod manifests;
+mod logs;
 mod pull;
 mod runtime;
 mod support;

@@ -119,9 +119,10 @@ async fn selection(client: &Client, args: &RotateArgs) -> Result<Selection, CliE
         pods.iter().filter(|pod| is_up(pod) && is_kubelets(pod)).cloned().collect();
     if args.pods.is_empty() {
         if !kubelets.is_empty() && !args.kubelet_pods {
-            let count = kubelets.len();
+            let names: Vec<_> = kubelets.iter().map(Pod::full_name).collect();
             output::say(&format!(
-                "{count} pods are a kubelet's, which rotates their logs itself; --kubelet-pods does it nevertheless"
+                "left to their kubelet: {} (--kubelet-pods rotates them nevertheless)",
+                names.join(", ")
             ));
         }
         return Ok(Selection::All);

@@ -4,7 +4,7 @@ use crilet_cri::{
     Client,
     inventory::{self, Container, Detail, Pod, PodState},
 };
-use crilet_log::{Filter, LogFile, Name, locate};
+use crilet_log::{Filter, LogError, LogFile, Name, locate};
 use crilet_pod::{FindError, find};
 
 use super::gone;
@@ -157,11 +157,17 @@ fn of_pod(pod: &Pod, previous: bool) -> Result<Vec<Chosen>, CliError> {
 }
 
 fn located(pod: &Pod, container: &Container) -> Result<Option<LogFile>, CliError> {
-    let log = locate(pod, container).transpose();
-    log.map_err(|skipped| {
-        let path = skipped.path.parent().map(ToOwned::to_owned).unwrap_or(skipped.path);
-        CliError::Logs(crilet_log::LogError::Directory { path, cause: skipped.cause })
-    })
+    match locate(pod, container) {
+        None => Ok(None),
+        Some(Ok(log)) => Ok(Some(log)),
+        // What has no directory has written nothing.
+        Some(Err(skipped)) if skipped.cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Some(Err(skipped)) => {
+            let path =
+                skipped.path.parent().map_or_else(|| skipped.path.clone(), ToOwned::to_owned);
+            Err(LogError::Directory { path, cause: skipped.cause }.into())
+        }
+    }
 }
 
 /// Finds a pod, or a container of one.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    files::{Compression, Form, Rotated, Stamp},
-    read::{Input, LogFile, Snapshot, decompress, id},
+    files::{Form, Rotated, Stamp},
+    read::{FORMS, Input, LogFile, Snapshot, decompress, id},
 };
 
 /// Bytes by which the beginnings of two files are compared; times in it differ by nanoseconds.
@@ -18,21 +18,19 @@ const HEAD: usize = 512;
 
 /// A file that is held open until it is read.
 #[derive(Debug)]
-pub(crate) enum Held {
-    Plain(Arc<File>),
-    Archive(File, Compression),
+pub(crate) struct Held {
+    file: Arc<File>,
+    form: Form,
 }
 
 impl Held {
     pub(crate) fn input(self) -> io::Result<Input> {
-        match self {
-            Self::Plain(file) => {
-                let length = file.metadata()?.len();
-                Ok(Input::plain(file, 0, length))
-            }
-            Self::Archive(file, compression) => {
-                let size = file.metadata()?.len();
-                Ok(Input::Archive { reader: decompress(file, compression)?, size })
+        let length = self.file.metadata()?.len();
+        match self.form {
+            Form::Plain => Ok(Input::plain(self.file, 0, length)),
+            Form::Archive(compression) => {
+                let reader = decompress(self.file.try_clone()?, compression)?;
+                Ok(Input::Archive { reader, size: length })
             }
         }
     }
@@ -42,8 +40,9 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct Trail {
     log: LogFile,
-    /// The newest file that was opened, and where it was then.
+    /// The newest file that was opened; held, so that no other one gets its number.
     last: Option<Arc<File>>,
+    last_form: Form,
     last_id: Option<(u64, u64)>,
     /// Stamps past this one were given after the newest file was opened, one of them to itself.
     newest: Option<Stamp>,
@@ -59,6 +58,7 @@ impl Trail {
         let mut trail = Self {
             log: snapshot.log.clone(),
             last: snapshot.live.clone(),
+            last_form: Form::Plain,
             last_id: None,
             newest: snapshot.newest,
             next: VecDeque::new(),
@@ -88,43 +88,35 @@ impl Trail {
         {
             newer.remove(0);
         }
-        // What looks at the live file may be slower than who rotates it.
-        newer.retain(|rotated| current.is_none() || rotated.plain().map(|meta| meta.id) != current);
-        for rotated in newer {
-            self.push_rotated(rotated)?;
+        let newer: Vec<Stamp> = newer.iter().map(|rotated| rotated.stamp).collect();
+        for stamp in newer {
+            self.push_rotated(stamp)?;
         }
         if let Some(live) = snapshot.live
             && current != self.last_id
         {
-            self.next.push_back(Held::Plain(Arc::clone(&live)));
+            self.next.push_back(Held { file: Arc::clone(&live), form: Form::Plain });
             self.last = Some(live);
+            self.last_form = Form::Plain;
             self.last_id = current;
             self.newest = snapshot.newest.max(self.newest);
         }
         Ok(())
     }
 
-    fn push_rotated(&mut self, rotated: &Rotated) -> io::Result<()> {
-        for form in rotated.forms.keys() {
-            let name = form.name(self.log.name(), rotated.stamp);
+    fn push_rotated(&mut self, stamp: Stamp) -> io::Result<()> {
+        // Whatever form it had in the listing, it may have another one by now.
+        for form in FORMS.iter().chain(&FORMS) {
+            let name = form.name(self.log.name(), stamp);
             let file = match self.log.directory().open_file(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
+                other => Arc::new(other?),
             };
             self.last_id = Some(id(&file)?);
-            self.newest = Some(rotated.stamp);
-            let held = match form {
-                Form::Plain => {
-                    let file = Arc::new(file);
-                    self.last = Some(Arc::clone(&file));
-                    Held::Plain(file)
-                }
-                Form::Archive(compression) => {
-                    self.last = None;
-                    Held::Archive(file, *compression)
-                }
-            };
-            self.next.push_back(held);
+            self.newest = Some(stamp);
+            self.last_form = *form;
+            self.last = Some(Arc::clone(&file));
+            self.next.push_back(Held { file, form: *form });
             return Ok(());
         }
         self.missed += 1;
@@ -136,7 +128,12 @@ impl Trail {
         if rotated.plain().is_some_and(|plain| Some(plain.id) == self.last_id) {
             return true;
         }
-        let (Some(last), None) = (&self.last, rotated.plain()) else { return false };
+        let Some(last) = self.last.as_ref().filter(|_| self.last_form == Form::Plain) else {
+            return false;
+        };
+        if rotated.plain().is_some() {
+            return false;
+        }
         let mut head = [0; HEAD];
         let read = last.read_at(&mut head, 0).unwrap_or_default();
         let own = head.get(..read).unwrap_or_default();

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     format::{parse, parse_time},
-    read::{LogFile, Snapshot, place_in_file},
+    read::{LogFile, Snapshot, first_since, place_in_file},
 };
 
 /// What the fastest container that is reckoned with writes, bytes a second.
@@ -89,7 +89,9 @@ pub fn rate_of(log: &LogFile, now: i64, window: Duration) -> Option<u64> {
     let file = snapshot.live?;
     let length = file.metadata().ok()?.len();
     let window = i64::try_from(window.as_nanos()).ok()?;
-    let place = place_in_file(&file, length, now.saturating_sub(window)).ok()?;
+    let since = now.saturating_sub(window);
+    let place = place_in_file(&file, length, since).ok()?;
+    let place = first_since(&file, place, since).ok()?.unwrap_or(length);
     let seconds = u64::try_from(window / 1_000_000_000).ok()?.max(1);
     Some(length.saturating_sub(place) / seconds)
 }

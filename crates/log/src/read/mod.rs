@@ -27,9 +27,9 @@ pub use grep::{Grep, InvalidPattern};
 use merge::Whole;
 pub(crate) use merge::{Lines, Output, by_time};
 pub use render::{Form, Name, Renderer};
-pub(crate) use search::{begin, place_in_file};
+pub(crate) use search::{begin, first_since, place_in_file};
 pub use segment::LogFile;
-pub(crate) use segment::{Input, Snapshot, decompress, id};
+pub(crate) use segment::{FORMS, Input, Snapshot, decompress, id};
 pub use source::{Counts, Filter, Line};
 pub(crate) use source::{Next, Source};
 

@@ -268,3 +268,19 @@ fn record_after(file: &File, from: u64, end: u64) -> io::Result<Option<(u64, i64
         }
     }
 }
+
+/// The first record behind a place found by [`place_in_file`] that is not earlier than `target`.
+pub(crate) fn first_since(file: &File, place: u64, target: i64) -> io::Result<Option<u64>> {
+    // The place is off by one block of the search, and by where a line begins.
+    let block = read_at(file, place, BLOCK * 4)?;
+    let mut from = 0;
+    while let Some((at, time)) = time_in(&block, from) {
+        if time >= target {
+            return Ok(Some(place + as_u64(at)));
+        }
+        let rest = block.get(at..).unwrap_or_default();
+        let Some(line_end) = memchr::memchr(b'\n', rest) else { break };
+        from = at + line_end + 1;
+    }
+    Ok(None)
+}

@@ -85,6 +85,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Opens the live file, lists the others, and makes sure that both are of one moment.
     pub(crate) fn take(log: &LogFile) -> io::Result<Self> {
         let mut looks = 0;
         loop {
@@ -95,21 +96,18 @@ impl Snapshot {
             };
             let family = Family::read(&log.directory, &log.name)?;
             let opened = live.as_ref().map(id).transpose()?;
+            // A live file with two names is no member of the family; reading it does no harm.
+            let alike = family.live.map(|meta| meta.id) == opened || family.live_is_strange;
             looks += 1;
-            // A live file that is a link or has two names is no member of the family, but was
-            // opened as a file: reading it does no harm.
-            if family.live.is_none_or(|meta| Some(meta.id) == opened) || looks == MOST_LOOKS {
-                return Self::of(log, live, family);
+            if alike || looks == MOST_LOOKS {
+                // Whoever is that fast has renamed what was opened: it is among the others.
+                return Self::of(log, live.filter(|_| alike), family);
             }
         }
     }
 
     fn of(log: &LogFile, live: Option<File>, family: Family) -> io::Result<Self> {
-        let opened = live.as_ref().map(id).transpose()?;
         let rotated = family.rotated.iter();
-        // Renamed between the two looks: it is the live file of this moment, by another name.
-        let rotated = rotated
-            .filter(|rotated| rotated.plain().map(|meta| meta.id) != opened || opened.is_none());
         let mut segments: Vec<_> = rotated.map(|rotated| Segment::Rotated(rotated.stamp)).collect();
         let live = live.map(Arc::new);
         if let Some(file) = &live {
@@ -162,7 +160,8 @@ impl Snapshot {
     }
 }
 
-const FORMS: [Form; 3] =
+/// Every form that a rotated file may have, in the order in which they replace each other.
+pub(crate) const FORMS: [Form; 3] =
     [Form::Plain, Form::Archive(Compression::Gzip), Form::Archive(Compression::Zstd)];
 
 pub(crate) fn id(file: &File) -> io::Result<(u64, u64)> {
