@@ -338,6 +338,19 @@ fn a_file_that_is_written_is_not_compressed() {
     assert_eq!(content(&log), *container.expected.lock().unwrap());
 }
 
+#[cfg(feature = "zstd")]
+#[test]
+fn zstd_archives_are_written_and_read() {
+    let (scratch, log, container) = bed();
+    let zstd = Policy { compression: Some(Compression::Zstd), ..policy(9) };
+    for round in 0..3 {
+        container.write(20);
+        assert!(pass(&log, &zstd, &container, round, &DiesAt::new(u32::MAX)));
+    }
+    assert!(scratch.path().join("0.log.20260101-120000.zst").exists());
+    assert_eq!(content(&log), *container.expected.lock().unwrap());
+}
+
 #[test]
 fn an_archive_that_does_not_read_back_does_not_replace_its_original() {
     let (scratch, log, container) = bed();

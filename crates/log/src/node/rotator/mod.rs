@@ -198,7 +198,8 @@ impl Rotator {
         })
     }
 
-    /// Wakes the rotator to ask the runtime at once, as after a container was started.
+    /// What wakes the rotator: whoever has started a container calls `notify_one` on it, and the new
+    /// log is bounded at once instead of within [`Config::relist`].
     pub fn poke(&self) -> Arc<Notify> {
         Arc::clone(&self.poked)
     }
