@@ -1,6 +1,6 @@
 //! Container logs: reading, following and rotating them without losing a line.
 //!
-//! - [`format`] reads lines of the CRI's log format.
+//! - [`mod@format`] reads lines of the CRI's log format.
 //! - [`files`] names and lists the files of a log, and reaches them through their directory alone.
 //! - [`Rotator`] keeps all logs of a node within their limits; [`plan()`] and [`choose`] decide what it does.
 //! - [`Follow`] follows logs over rotations; one [`Watch`] serves all followers.

@@ -127,7 +127,7 @@ fn completed(lines: &[Written], choices: &[bool]) -> Vec<(i64, Stream, Vec<u8>)>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn what_was_written_is_read(
