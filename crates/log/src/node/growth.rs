@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What the fastest container that is reckoned with writes, bytes a second.
-const BURST: u64 = 150 << 20;
+const BURST: u64 = 300 << 20;
 /// Between two looks, at least: what the kernel and the runtime need to do what a look decides.
 const SHORTEST: Duration = Duration::from_millis(4);
 /// Between two looks at a log that grows, at most.
@@ -56,7 +56,7 @@ impl Growth {
 
     /// Bytes that it grows by between two looks, if it goes on as it does.
     pub(crate) fn soon(&self) -> u64 {
-        self.rate / 20
+        self.rate / 10
     }
 
     /// Whether it has stopped growing, so that the next write may tell when to look again.

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at a silent log where inotify does not tell.
 const UNWATCHED: Duration = Duration::from_secs(1);
 /// Between two looks at free space.
-const SPACE: Duration = Duration::from_millis(50);
+const SPACE: Duration = Duration::from_millis(10);
 /// After a failed rotation, doubled up to the other one.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
