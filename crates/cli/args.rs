@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    apply, delete, describe, events, get, global::Global, image, install, ps, restart, rm, run,
-    runtime, serve, start, stop, version, wait,
+    apply, delete, describe, events, get, global::Global, image, install, log, logs, ps, restart,
+    rm, run, runtime, serve, start, stop, version, wait,
 };
 
 /// Pods on one machine, without Kubernetes.
@@ -51,6 +51,10 @@ pub(crate) enum Verb {
     Wait(wait::WaitArgs),
     /// Write the units and the configuration of the daemon
     Install(install::InstallArgs),
+    /// Show containers' logs, rotated ones too
+    Logs(logs::LogsArgs),
+    /// Keep logs within their limits, and see what they take
+    Log(log::LogArgs),
     /// Load, make and list images without a registry
     Image(image::ImageArgs),
     /// Manage crilet's own containerd

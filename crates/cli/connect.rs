@@ -95,6 +95,13 @@ pub(crate) fn credentials_environment() -> Environment {
     }
 }
 
+/// Whether the user wants colours: `NO_COLOR` is not set (no-color.org), and the terminal is none that
+/// has no colours.
+pub(crate) fn wants_color() -> bool {
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !dumb
+}
+
 fn variable(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

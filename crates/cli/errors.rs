@@ -8,6 +8,7 @@ use crilet_api::{ClientError, ErrorCode};
 use crilet_core::ErrorChain;
 use crilet_cri::{CriError, InvalidEndpoint, config::Findings, discovery::DiscoveryError};
 use crilet_daemon::{ConfigError, InstallError, RunError};
+use crilet_log::{InvalidSetting, LogError};
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
 use crilet_runtime::{RuntimeError, image::LoadError};
 
@@ -127,6 +128,24 @@ pub(crate) enum CliError {
     /// Units and configuration could not be written or removed.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// Logs could not be read or rotated.
+    #[error(transparent)]
+    Logs(#[from] LogError),
+    /// A pattern that cannot be used.
+    #[error("invalid value for --grep: {0}")]
+    Pattern(String),
+    /// A value of an option that cannot be used.
+    #[error("invalid value `{}` for --{option}: expected {}", cause.value, cause.expected)]
+    Setting { option: &'static str, cause: InvalidSetting },
+    /// A pod has no such container.
+    #[error("pod `{pod}` has no container `{container}`{}", has(names))]
+    NoContainer { pod: String, container: String, names: Vec<String> },
+    /// Nothing of what was named has a log.
+    #[error("`{target}` has no {}log", if *previous { "previous " } else { "" })]
+    NoLog { target: String, previous: bool },
+    /// Somebody else looks after a pod's logs.
+    #[error("pod `{pod}` is a kubelet's, which rotates its logs itself")]
+    KubeletsPod { pod: String },
     /// A pod is there already and is not what was asked for.
     #[error("pod `{pod}` {state}")]
     Exists { pod: String, state: &'static str },
@@ -145,6 +164,11 @@ impl From<RunError> for CliError {
     }
 }
 
+/// Tells what there is instead.
+fn has(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; it has {}", names.join(", ")) }
+}
+
 impl CliError {
     fn code(&self) -> u8 {
         match self {
@@ -159,7 +183,12 @@ impl CliError {
             Self::Embedded(RuntimeError::Leftovers { .. }) | Self::PodFiles { .. } => LEFT_BEHIND,
             Self::Load(LoadError::Cri(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
-            Self::Find(_) | Self::FindKept(_) => NO_POD,
+            Self::Logs(LogError::Runtime(error)) if error.is_unreachable() => NO_RUNTIME,
+            Self::Logs(_) | Self::KubeletsPod { .. } => FAILED,
+            Self::Pattern(_) | Self::Setting { .. } => USAGE,
+            Self::Find(_) | Self::FindKept(_) | Self::NoContainer { .. } | Self::NoLog { .. } => {
+                NO_POD
+            }
             Self::Launch(error) => launch_code(error),
             Self::Exists { .. } | Self::Kept { .. } => EXISTS,
             Self::Daemon(error) => daemon_code(error),
@@ -202,6 +231,11 @@ impl CliError {
             Self::Late { .. } => Some("--timeout waits longer".to_owned()),
             Self::Kept { hint, .. } => Some(hint.clone()),
             Self::Serve(error) => error.hint(),
+            Self::KubeletsPod { .. } => Some("--kubelet-pods rotates them nevertheless".to_owned()),
+            Self::NoLog { previous: false, .. } | Self::Logs(LogError::Missing { .. }) => Some(
+                "a log needs log_directory in the pod's file and log_path in the container's"
+                    .to_owned(),
+            ),
             Self::Exists { .. } => {
                 Some("--replace takes it down and brings up the new one".to_owned())
             }

@@ -13,6 +13,8 @@ mod global;
 mod image;
 mod image_gc;
 mod install;
+mod log;
+mod logs;
 mod manifests;
 mod output;
 mod pods;
@@ -78,6 +80,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Events(args) => events::run(global, args).await,
         Verb::Wait(args) => wait::run(global, args).await,
         Verb::Install(args) => install::run(&args),
+        Verb::Logs(args) => logs::run(global, args).await,
+        Verb::Log(args) => log::run(global, args).await,
         Verb::Image(args) => image::run(global, args).await,
         Verb::Runtime(args) => runtime::run(args).await,
         Verb::Version(args) => version::run(global, args).await,

@@ -11,6 +11,11 @@ use std::{
 /// Set once a reader of stdout has gone away.
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
+use nix::fcntl::{FcntlArg, fcntl};
+
+/// Room of a pipe in bytes: what users who are not root may have at most by default.
+const PIPE: i32 = 1 << 20;
+
 /// Writes data to stdout.
 pub(crate) fn data(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -22,6 +27,20 @@ pub(crate) fn data(text: &str) -> io::Result<()> {
         }
         other => other,
     }
+}
+
+/// Standard output for much data, written as it comes in whole batches.
+///
+/// A pipe is given as much room as the kernel lets anybody have, so that both ends work side by side.
+pub(crate) fn stream() -> impl Write {
+    let stdout = io::stdout().lock();
+    fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE)).unwrap_or_default();
+    stdout
+}
+
+/// Whether stdout is a terminal.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Writes a line to stdout.

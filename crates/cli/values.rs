@@ -32,6 +32,37 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
+/// Reads a size such as 4096, 100k or 10Mi, in bytes.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    crilet_log::read_size(text)
+        .ok_or_else(|| "expected a size such as 4096, 100k or 10Mi".to_owned())
+}
+
+/// Reads a point in time, nanoseconds since 1970.
+pub(crate) fn when(text: &str) -> Result<i64, String> {
+    crilet_log::read_when(text, &jiff::Zoned::now()).map_err(|error| error.to_string())
+}
+
+/// Now, nanoseconds since 1970.
+pub(crate) fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// Bytes with the largest fitting unit: `512`, `9.8Ki`, `10Mi`, `1.5Gi`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
+        return bytes.to_string();
+    };
+    // Tenths, rounded down: nothing is shown as larger than it is.
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole}{unit}"),
+        (whole, _) if whole >= 100 => format!("{whole}{unit}"),
+        (whole, tenth) => format!("{whole}.{tenth}{unit}"),
+    }
+}
+
 /// An age in its one or two largest units: `45s`, `12m`, `3h20m`, `9d`.
 pub(crate) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
@@ -58,6 +89,13 @@ mod tests {
         for wrong in ["", "s", "-1s", "1d", "1 s", "1e9h9", "99999999999999999999999h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [0, 1023, 1024, 10_000, 10 << 20, (10 << 20) + 700_000, 150_000_000, 3 << 29];
+        let shown = ["0", "1023", "1Ki", "9.7Ki", "10Mi", "10.6Mi", "143Mi", "1.5Gi"];
+        assert_eq!(sizes.map(bytes), shown);
     }
 
     #[test]

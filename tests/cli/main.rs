@@ -8,6 +8,7 @@ mod help;
 mod images;
 mod input;
 mod interrupt;
+mod logs;
 mod ps;
 mod run;
 mod runtimes;

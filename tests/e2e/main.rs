@@ -6,6 +6,7 @@ mod blog;
 mod cri;
 mod image;
 mod images;
+mod logs;
 mod manifests;
 mod pull;
 mod runtime;

@@ -7,14 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace with the workspace crates it may build upon.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("crilet-core", &[]),
     ("crilet-cri", &["crilet-core"]),
     ("crilet-cni", &["crilet-core"]),
     ("crilet-runtime", &["crilet-core", "crilet-cri", "crilet-cni"]),
     ("crilet-pod", &["crilet-core", "crilet-cri"]),
     ("crilet-api", &["crilet-core"]),
-    ("crilet-daemon", &["crilet-core", "crilet-cri", "crilet-runtime", "crilet-pod", "crilet-api"]),
+    ("crilet-log", &["crilet-core", "crilet-cri"]),
+    (
+        "crilet-daemon",
+        &["crilet-core", "crilet-cri", "crilet-runtime", "crilet-pod", "crilet-log", "crilet-api"],
+    ),
     (
         "crilet",
         &[
@@ -23,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "crilet-cni",
             "crilet-runtime",
             "crilet-pod",
+            "crilet-log",
             "crilet-api",
             "crilet-daemon",
         ],

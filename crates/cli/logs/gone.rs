@@ -1,0 +1,72 @@
+//! Logs of pods and containers that the runtime has forgotten, while their files exist.
+//!
+//! A kubelet, and who follows it, keeps them in `/var/log/pods/NAMESPACE_NAME_UID/CONTAINER/N.log`,
+//! N being how many containers of this name there were before.
+
+use std::{ffi::OsStr, fs, path::Path, sync::Arc};
+
+use crilet_log::{LogFile, files::Directory};
+
+use super::select::Chosen;
+
+const PODS: &str = "/var/log/pods";
+
+/// The logs of a pod, or of one container of it, that is gone.
+pub(super) fn find(target: &str, previous: bool) -> Vec<Chosen> {
+    let Ok(entries) = fs::read_dir(PODS) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let file_name = entry.file_name();
+        let mut parts = file_name.to_str().unwrap_or_default().splitn(3, '_');
+        let (Some(namespace), Some(name)) = (parts.next(), parts.next()) else { continue };
+        let full = format!("{namespace}/{name}");
+        let container = [name, full.as_str()].into_iter().find_map(|pod| {
+            let rest = target.strip_prefix(pod)?;
+            if rest.is_empty() { Some(None) } else { rest.strip_prefix('/').map(Some) }
+        });
+        if let Some(container) = container {
+            found.extend(of_directory(&entry.path(), &full, container, previous));
+        }
+    }
+    found
+}
+
+fn of_directory(path: &Path, pod: &str, wanted: Option<&str>, previous: bool) -> Vec<Chosen> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    let names = names.iter().filter_map(|name| name.to_str());
+    let names = names.filter(|name| wanted.is_none_or(|wanted| wanted == *name));
+    names
+        .filter_map(|container| {
+            let directory = Directory::open_below(path, Path::new(container)).ok()?;
+            let mut attempts = attempts(directory.path());
+            attempts.sort_unstable_by(|a, b| b.cmp(a));
+            let attempt = attempts.get(usize::from(previous))?;
+            let log = LogFile::new(Arc::new(directory), format!("{attempt}.log"));
+            Some(Chosen::of_files(log, pod, container))
+        })
+        .collect()
+}
+
+/// Numbers of the containers that have a log in a directory, rotated away or not.
+fn attempts(directory: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let number = |name: &str| name.split_once(".log")?.0.parse().ok();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut attempts: Vec<u32> = names.filter_map(|name| number(name.to_str()?)).collect();
+    attempts.sort_unstable();
+    attempts.dedup();
+    attempts
+}
+
+/// The log of the container before one of this attempt: `N-1.log` beside `N.log`.
+pub(super) fn before(log: &LogFile, attempt: u32) -> Option<LogFile> {
+    let before = attempt.checked_sub(1)?;
+    if log.name() != OsStr::new(&format!("{attempt}.log")) {
+        return None;
+    }
+    attempts(log.directory().path()).contains(&before).then_some(())?;
+    let directory = Directory::open(log.directory().path()).ok()?;
+    Some(LogFile::new(Arc::new(directory), format!("{before}.log")))
+}

@@ -1,0 +1,261 @@
+//! From words to logs.
+
+use crilet_cri::{
+    Client,
+    inventory::{self, Container, Detail, Pod, PodState},
+};
+use crilet_log::{Filter, LogError, LogFile, Name, locate};
+use crilet_pod::{FindError, find};
+
+use super::gone;
+use crate::errors::CliError;
+
+/// Colours of names, in turns: those that can be read on dark and on light.
+const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+
+/// Which logs are wanted.
+#[derive(Debug)]
+pub(crate) struct Selection<'a> {
+    pub(crate) targets: &'a [String],
+    pub(crate) previous: bool,
+}
+
+/// A log that is wanted.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) log: LogFile,
+    pub(crate) name: Name,
+    /// The container, while the runtime knows it.
+    pub(crate) container: Option<Container>,
+    /// The sandbox's id.
+    pub(crate) pod: Option<String>,
+    /// Whether only lines of this container's own life are wanted, for others share its file.
+    shared: bool,
+}
+
+impl Chosen {
+    pub(crate) fn of_files(log: LogFile, pod: &str, container: &str) -> Self {
+        let name = name(pod, container);
+        Self { log, name, container: None, pod: None, shared: false }
+    }
+
+    /// Leaves out what other containers wrote into the same file.
+    pub(crate) fn narrow(&self, filter: &mut Filter) {
+        let details = self.container.as_ref().and_then(|container| container.details.as_ref());
+        let Some(details) = details.filter(|_| self.shared) else { return };
+        let nanoseconds = |time: std::time::SystemTime| {
+            let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+        };
+        filter.since = filter.since.max(details.started_at.map(nanoseconds));
+        let ended = details.finished_at.map(nanoseconds);
+        filter.until = match (filter.until, ended) {
+            (Some(until), Some(ended)) => Some(until.min(ended)),
+            (until, ended) => until.or(ended),
+        };
+    }
+}
+
+fn name(pod: &str, container: &str) -> Name {
+    Name { prefix: String::new(), pod: pod.to_owned(), container: container.to_owned() }
+}
+
+/// Containers of one pod.
+struct Wanted<'a> {
+    pod: &'a Pod,
+    containers: Vec<&'a Container>,
+}
+
+/// Finds the logs that are wanted, and opens their directories.
+pub(crate) async fn choose(
+    client: &Client,
+    selection: &Selection<'_>,
+    colors: bool,
+) -> Result<Vec<Chosen>, CliError> {
+    let pods = inventory::read(client, Detail::Lists).await?;
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
+    let mut chosen = Vec::new();
+    if selection.targets.is_empty() {
+        let up = pods.iter().filter(|pod| pod.state == PodState::Ready);
+        wanted.extend(up.map(|pod| Wanted { pod, containers: pod.containers.iter().collect() }));
+    }
+    for target in selection.targets {
+        match find_target(&pods, target) {
+            Ok(found) => wanted.push(found),
+            // The runtime knows it no more, but its files may be there.
+            Err(error) => match gone::find(target, selection.previous) {
+                found if found.is_empty() => return Err(error),
+                found => chosen.extend(found),
+            },
+        }
+    }
+    for Wanted { pod, containers } in wanted {
+        let kept = generations(&containers, selection.previous);
+        let trimmed = Pod { containers: kept, ..pod.clone() };
+        for pod in inventory::describe(client, vec![trimmed], Detail::Full).await? {
+            chosen.extend(of_pod(&pod, selection.previous)?);
+        }
+    }
+    if chosen.is_empty() && !selection.targets.is_empty() {
+        let target = selection.targets.join(" ");
+        return Err(CliError::NoLog { target, previous: selection.previous });
+    }
+    chosen.dedup_by(|a, b| a.log.path() == b.log.path() && !a.shared);
+    set_prefixes(&mut chosen, colors);
+    Ok(chosen)
+}
+
+/// The containers whose logs are looked for: of each name the newest, or with `previous` the two
+/// newest, for the older one's log may only be found beside the newer one's.
+fn generations(containers: &[&Container], previous: bool) -> Vec<Container> {
+    let mut kept: Vec<Container> = Vec::new();
+    for container in containers.iter().rev() {
+        let have = kept.iter().filter(|other| other.name == container.name).count();
+        if have < 1 + usize::from(previous) {
+            kept.push((*container).clone());
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// The logs of a pod's containers as they were chosen.
+fn of_pod(pod: &Pod, previous: bool) -> Result<Vec<Chosen>, CliError> {
+    let mut chosen = Vec::new();
+    for (number, container) in pod.containers.iter().enumerate() {
+        let newer = pod.containers.get(number + 1).filter(|next| next.name == container.name);
+        let older = number.checked_sub(1).and_then(|before| pod.containers.get(before));
+        let older = older.filter(|older| older.name == container.name);
+        let log = match (previous, newer, older) {
+            // The newest of two is there for its place only.
+            (true, None, Some(_)) => continue,
+            (true, None, None) => {
+                // The runtime has forgotten the one before.
+                let here = located(pod, container)?;
+                match here.and_then(|log| gone::before(&log, container.attempt)) {
+                    Some(log) => {
+                        chosen.push(Chosen::of_files(log, &pod.full_name(), &container.name));
+                        continue;
+                    }
+                    None => continue,
+                }
+            }
+            _ => located(pod, container)?,
+        };
+        let Some(log) = log else { continue };
+        let path = |container: &Container| container.details.as_ref()?.log_path.clone();
+        let shared = newer.is_some_and(|newer| path(newer) == path(container));
+        chosen.push(Chosen {
+            log,
+            name: name(&pod.full_name(), &container.name),
+            container: Some(container.clone()),
+            pod: Some(pod.id.clone()),
+            shared,
+        });
+    }
+    Ok(chosen)
+}
+
+fn located(pod: &Pod, container: &Container) -> Result<Option<LogFile>, CliError> {
+    match locate(pod, container) {
+        None => Ok(None),
+        Some(Ok(log)) => Ok(Some(log)),
+        // What has no directory has written nothing.
+        Some(Err(skipped)) if skipped.cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Some(Err(skipped)) => {
+            let path =
+                skipped.path.parent().map_or_else(|| skipped.path.clone(), ToOwned::to_owned);
+            Err(LogError::Directory { path, cause: skipped.cause }.into())
+        }
+    }
+}
+
+/// Finds a pod, or a container of one.
+fn find_target<'a>(pods: &'a [Pod], target: &str) -> Result<Wanted<'a>, CliError> {
+    let whole = find(pods, target);
+    let part = target.rsplit_once('/').and_then(|(pod, container)| {
+        let found = find(pods, pod).ok()?;
+        let pod = *found.first()?;
+        let containers: Vec<_> = pod.containers.iter().filter(|c| c.name == container).collect();
+        (!containers.is_empty()).then_some(Wanted { pod, containers })
+    });
+    match (whole, part) {
+        (Ok(found), None) => {
+            let pod = *found.first().ok_or_else(|| not_found(target))?;
+            Ok(Wanted { pod, containers: pod.containers.iter().collect() })
+        }
+        (Err(_), Some(part)) => Ok(part),
+        (Ok(found), Some(part)) => {
+            let pod = found.first().map(|pod| format!("pod {}", pod.full_name()));
+            let container = format!("container {}/{}", part.pod.full_name(), last(target));
+            let candidates = pod.into_iter().chain([container]).collect();
+            Err(FindError::Ambiguous { query: target.to_owned(), candidates }.into())
+        }
+        (Err(error), None) => {
+            by_container_id(pods, target).ok_or_else(|| of_a_pod(pods, target, error))
+        }
+    }
+}
+
+fn by_container_id<'a>(pods: &'a [Pod], id: &str) -> Option<Wanted<'a>> {
+    let all = pods.iter().flat_map(|pod| pod.containers.iter().map(move |c| (pod, c)));
+    let mut matching = all.filter(|(_, container)| id.len() >= 3 && container.id.starts_with(id));
+    let (pod, container) = matching.next()?;
+    matching.next().is_none().then(|| Wanted { pod, containers: vec![container] })
+}
+
+/// Of `POD/CONTAINER`, names what is missing: the container where the pod is there.
+fn of_a_pod(pods: &[Pod], target: &str, error: FindError) -> CliError {
+    let split = target.rsplit_once('/');
+    let found =
+        split.and_then(|(pod, _)| find(pods, pod).ok()).and_then(|found| found.first().copied());
+    match found {
+        Some(pod) => {
+            let mut names: Vec<_> = pod.containers.iter().map(|c| c.name.clone()).collect();
+            names.dedup();
+            let (pod, container) = (pod.full_name(), last(target).to_owned());
+            CliError::NoContainer { pod, container, names }
+        }
+        None => error.into(),
+    }
+}
+
+fn last(target: &str) -> &str {
+    target.rsplit('/').next().unwrap_or(target)
+}
+
+fn not_found(target: &str) -> CliError {
+    FindError::NotFound { query: target.to_owned(), suggestion: None }.into()
+}
+
+/// Gives every log a name of the same width, as short as tells them apart.
+fn set_prefixes(chosen: &mut [Chosen], colors: bool) {
+    if chosen.len() < 2 {
+        return;
+    }
+    let all_equal = |of: &dyn Fn(&Name) -> String| {
+        let first = chosen.first().map(|chosen| of(&chosen.name));
+        chosen.iter().all(|chosen| Some(of(&chosen.name)) == first)
+    };
+    let split = |name: &Name| -> (String, String) {
+        let (namespace, pod) = name.pod.split_once('/').unwrap_or(("", &name.pod));
+        (namespace.to_owned(), pod.to_owned())
+    };
+    let one_pod = all_equal(&|name| name.pod.clone());
+    let one_namespace = all_equal(&|name| split(name).0);
+    let labels: Vec<String> = chosen
+        .iter()
+        .map(|Chosen { name, .. }| match (one_pod, one_namespace) {
+            (true, _) => name.container.clone(),
+            (false, true) => format!("{}/{}", split(name).1, name.container),
+            (false, false) => format!("{}/{}", name.pod, name.container),
+        })
+        .collect();
+    let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or_default();
+    for ((chosen, label), color) in chosen.iter_mut().zip(labels).zip(COLORS.iter().cycle()) {
+        chosen.name.prefix = match colors {
+            true => format!("\x1b[{color}m{label:width$}\x1b[0m | "),
+            false => format!("{label:width$} | "),
+        };
+    }
+}

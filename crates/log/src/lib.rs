@@ -1,0 +1,33 @@
+//! Container logs: reading, following and rotating them without losing a line.
+//!
+//! - [`mod@format`] reads lines of the CRI's log format.
+//! - [`files`] names and lists the files of a log, and reaches them through their directory alone.
+//! - [`Rotator`] keeps all logs of a node within their limits; [`plan()`] and [`choose`] decide what it does.
+//! - [`Follow`] follows logs over rotations; one [`Watch`] serves all followers.
+//! - [`read_when`] reads points in time as people write them.
+//! - [`read()`] reads logs as one stream: rotated files, compressed ones too, then the live one.
+
+mod error;
+pub mod files;
+mod follow;
+pub mod format;
+mod node;
+mod read;
+mod rotate;
+mod when;
+
+pub use error::LogError;
+pub use follow::{Control, Follow, Followed, Watch};
+pub use node::{
+    Config, ContainerLog, Event, Growth, Problem, Rotator, Selection, Skipped, Writer, discover,
+    is_kubelets, locate, rate_of,
+};
+pub use read::{
+    Counts, Filter, Form, Grep, InvalidPattern, Line, LogFile, Name, Query, Renderer, read,
+    read_file,
+};
+pub use rotate::{
+    Candidate, CompressError, InvalidSetting, Need, Policy, Reopen, Room, RotateError, Settings,
+    Situation, Step, Why, choose, plan, read_age, read_size,
+};
+pub use when::{InvalidTime, read_when};

@@ -1,0 +1,12 @@
+//! All logs of a node: finding them, and keeping them within their limits.
+
+mod compressor;
+mod discover;
+mod event;
+mod growth;
+mod rotator;
+
+pub use discover::{ContainerLog, Skipped, Writer, discover, is_kubelets, locate};
+pub use event::{Event, Problem};
+pub use growth::{Growth, rate_of};
+pub use rotator::{Config, Rotator, Selection};

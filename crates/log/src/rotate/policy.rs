@@ -1,0 +1,267 @@
+//! How long logs are kept, from defaults, pods and containers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use crate::files::Compression;
+
+/// Where annotations of pods and containers begin.
+const PREFIX: &str = "crilet.dev/log-";
+
+/// What is kept of one container's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    /// Size at which the live file is rotated, bytes; absent for never.
+    pub max_size: Option<u64>,
+    /// Files that are kept, the live one among them; at least 2.
+    pub max_files: u32,
+    /// How old lines may get before their file is removed. A live file whose first line is that old
+    /// is rotated.
+    #[serde(serialize_with = "seconds")]
+    pub max_age: Option<Duration>,
+    /// How rotated files are compressed; absent for not at all.
+    pub compression: Option<Compression>,
+    /// How long the newest rotated file is left as it is, for shippers of logs that have not read it
+    /// to its end. The next rotation ends that, too.
+    #[serde(skip)]
+    pub compress_after: Duration,
+}
+
+impl Default for Policy {
+    /// A kubelet's limits: 10 MiB, 5 files, gzip.
+    fn default() -> Self {
+        Self {
+            max_size: Some(10 << 20),
+            max_files: 5,
+            max_age: None,
+            compression: Some(Compression::Gzip),
+            compress_after: Duration::from_secs(60),
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field by reference")]
+fn seconds<S: serde::Serializer>(age: &Option<Duration>, out: S) -> Result<S::Ok, S::Error> {
+    age.map(|age| age.as_secs()).serialize(out)
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}: {value}`: expected {expected}")]
+pub struct InvalidSetting {
+    /// The annotation, or whatever it was called where it was written.
+    pub key: String,
+    /// What stood there.
+    pub value: String,
+    /// What it should have been.
+    pub expected: &'static str,
+}
+
+/// What was set of a policy, by whoever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    max_size: Option<Option<u64>>,
+    max_files: Option<u32>,
+    max_age: Option<Option<Duration>>,
+    compression: Option<Option<Compression>>,
+}
+
+impl Settings {
+    /// Reads one setting, called `max-size`, `max-files`, `max-age` or `compression`; tells whether
+    /// it is one of these.
+    ///
+    /// # Errors
+    /// A value that is none of that setting.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<bool, InvalidSetting> {
+        let invalid =
+            |expected| InvalidSetting { key: name.to_owned(), value: value.to_owned(), expected };
+        match name {
+            "max-size" => {
+                let none = || (value == "none").then_some(None);
+                let size = none().or_else(|| read_size(value).filter(|size| *size > 0).map(Some));
+                self.max_size = Some(size.ok_or_else(|| invalid("a size such as 10Mi, or none"))?);
+            }
+            "max-files" => {
+                let files = value.parse().ok().filter(|files| *files >= 2);
+                self.max_files = Some(files.ok_or_else(|| invalid("a number of at least 2"))?);
+            }
+            "max-age" => {
+                let none = || (value == "none").then_some(None);
+                let age = none().or_else(|| read_age(value).filter(|age| !age.is_zero()).map(Some));
+                self.max_age =
+                    Some(age.ok_or_else(|| invalid("a time such as 36h or 14d, or none"))?);
+            }
+            "compression" => {
+                self.compression = Some(match value {
+                    "gzip" => Some(Compression::Gzip),
+                    "none" => None,
+                    "zstd" if cfg!(feature = "zstd") => Some(Compression::Zstd),
+                    "zstd" => {
+                        return Err(invalid("gzip or none: this crilet was built without zstd"));
+                    }
+                    _ => return Err(invalid("gzip, zstd or none")),
+                });
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Reads the annotations `crilet.dev/log-NAME`, or `crilet.dev/log-NAME.CONTAINER` where a
+    /// container is given. What cannot be used is left out and told.
+    pub fn of_annotations(
+        annotations: &BTreeMap<String, String>,
+        container: Option<&str>,
+    ) -> (Self, Vec<InvalidSetting>) {
+        let (mut settings, mut invalid) = (Self::default(), Vec::new());
+        for (key, value) in annotations {
+            let Some(name) = key.strip_prefix(PREFIX) else { continue };
+            let name = match container {
+                None => Some(name),
+                Some(container) => {
+                    name.split_once('.').filter(|of| of.1 == container).map(|of| of.0)
+                }
+            };
+            if let Some(Err(error)) = name.map(|name| settings.set(name, value)) {
+                invalid.push(InvalidSetting { key: key.clone(), ..error });
+            }
+        }
+        (settings, invalid)
+    }
+
+    /// The policy that these settings make of another one.
+    #[must_use]
+    pub fn over(&self, policy: Policy) -> Policy {
+        Policy {
+            max_size: self.max_size.unwrap_or(policy.max_size),
+            max_files: self.max_files.unwrap_or(policy.max_files),
+            max_age: self.max_age.unwrap_or(policy.max_age),
+            compression: self.compression.unwrap_or(policy.compression),
+            compress_after: policy.compress_after,
+        }
+    }
+}
+
+impl Policy {
+    /// The policy of a container: its own annotations count before those of the pod that name it,
+    /// those before the pod's for all containers, those before this policy.
+    pub fn of_container(
+        self,
+        pod: &BTreeMap<String, String>,
+        name: &str,
+        container: &BTreeMap<String, String>,
+    ) -> (Self, Vec<InvalidSetting>) {
+        let (mut policy, mut invalid) = (self, Vec::new());
+        for (annotations, of) in [(pod, None), (pod, Some(name)), (container, None)] {
+            let (settings, wrong) = Settings::of_annotations(annotations, of);
+            policy = settings.over(policy);
+            invalid.extend(wrong);
+        }
+        (policy, invalid)
+    }
+}
+
+/// Reads a size in bytes: `4096`, `100k`, `10Mi`, `1.5G`; `10MB` and `10MiB` as well.
+pub fn read_size(text: &str) -> Option<u64> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = unit.trim_start().trim_end_matches(['B', 'b']);
+    let scale: u64 = match unit {
+        "" => 1,
+        "k" | "K" => 1000,
+        "M" | "m" => 1_000_000,
+        "G" | "g" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
+    let digits = u32::try_from(fraction.len()).ok().filter(|digits| *digits <= 6)?;
+    let part = fraction.parse::<u64>().ok()?.checked_mul(scale)? / 10_u64.pow(digits);
+    whole.checked_add(part)
+}
+
+/// Reads an age: `90s`, `30m`, `36h`, `14d`, `2w`.
+pub fn read_age(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(scale).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn sizes_and_ages_are_read() {
+        let sizes = [
+            ("0", 0),
+            ("4096", 4096),
+            ("10Mi", 10 << 20),
+            ("10MiB", 10 << 20),
+            ("1.5k", 1500),
+            ("2GB", 2_000_000_000),
+        ];
+        for (text, size) in sizes {
+            assert_eq!(read_size(text), Some(size), "{text}");
+        }
+        for wrong in ["", "Mi", "-1", "10X", "1.2.3M", "99999999999T"] {
+            assert_eq!(read_size(wrong), None, "{wrong}");
+        }
+        assert_eq!(read_age("14d"), Some(Duration::from_secs(14 * 86_400)));
+        assert_eq!([read_age("5"), read_age("h"), read_age("1y")], [None; 3]);
+    }
+
+    #[test]
+    fn the_nearest_setting_counts() {
+        let pod = map(&[
+            ("crilet.dev/log-max-size", "1Mi"),
+            ("crilet.dev/log-max-files", "3"),
+            ("crilet.dev/log-max-files.db", "9"),
+            ("crilet.dev/log-max-age.db", "2d"),
+            ("crilet.dev/log-compression", "none"),
+            ("crilet.dev/restart-policy", "Always"),
+        ]);
+        let own = map(&[("crilet.dev/log-max-size", "none"), ("crilet.dev/log-max-age", "1d")]);
+        let (policy, invalid) = Policy::default().of_container(&pod, "db", &own);
+        assert_eq!(invalid, []);
+        assert_eq!((policy.max_size, policy.max_files, policy.compression), (None, 9, None));
+        assert_eq!(policy.max_age, Some(Duration::from_secs(86_400)));
+        let (policy, _) = Policy::default().of_container(&pod, "web", &map(&[]));
+        assert_eq!((policy.max_size, policy.max_files, policy.max_age), (Some(1 << 20), 3, None));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_and_left_out() {
+        let pod = map(&[
+            ("crilet.dev/log-max-files", "1"),
+            ("crilet.dev/log-max-size", "huge"),
+            ("crilet.dev/log-compression", "rar"),
+            ("crilet.dev/log-max-age", "soon"),
+        ]);
+        let (policy, invalid) = Policy::default().of_container(&pod, "db", &map(&[]));
+        assert_eq!((policy, invalid.len()), (Policy::default(), 4));
+        let text = invalid[1].to_string();
+        assert_eq!(
+            text,
+            "`crilet.dev/log-max-age: soon`: expected a time such as 36h or 14d, or none"
+        );
+    }
+}
