@@ -1,0 +1,14 @@
+//! crilet's own plugins, by name.
+
+mod loopback;
+
+use crate::protocol::Plugin;
+
+/// All plugins of the multi-call program.
+pub const PLUGINS: &[&dyn Plugin] = &[&loopback::Loopback];
+
+/// The plugin whose program has that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Plugin> {
+    PLUGINS.iter().find(|plugin| plugin.name() == name).copied()
+}
