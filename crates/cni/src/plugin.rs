@@ -1,11 +1,12 @@
 //! crilet's own plugins, by name.
 
+mod host_local;
 mod loopback;
 
 use crate::protocol::Plugin;
 
 /// All plugins of the multi-call program.
-pub const PLUGINS: &[&dyn Plugin] = &[&loopback::Loopback];
+pub const PLUGINS: &[&dyn Plugin] = &[&host_local::HostLocal, &loopback::Loopback];
 
 /// The plugin whose program has that name.
 #[must_use]

@@ -1,9 +1,10 @@
 use serde_json::{Value, json};
 
-use super::bed::{Bed, Maker, with_previous};
+use super::bed::{Bed, Maker, comparable, with_previous};
 
 /// The reference's loopback leaves `ips[].version` out, which these versions require.
-fn without_version(mut result: Value) -> Value {
+fn without_version(result: Value) -> Value {
+    let mut result = comparable(result);
     for ip in result["ips"].as_array_mut().unwrap() {
         ip.as_object_mut().unwrap().remove("version");
     }
