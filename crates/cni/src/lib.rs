@@ -15,6 +15,7 @@ mod lock;
 mod netfilter;
 mod network;
 mod plugin;
+mod ports;
 pub mod protocol;
 
 pub use conflist::{Conflist, InvalidConflist, Plugin};
@@ -23,3 +24,7 @@ pub use host_network::remove_bridge;
 pub use leftovers::{Family, SharedChains, clean_chains, nat_works, shared_chains};
 pub use network::{BRIDGE, NETWORK, Network, NoIpv6, choose};
 pub use plugin::{PLUGINS, find as find_plugin};
+pub use ports::{
+    InvalidMapping, PodPorts, PortMapping, Protocol, PublishError, Published, forget_published,
+    publish, published, unpublish,
+};

@@ -1,12 +1,15 @@
 //! crilet's own plugins, by name.
 
+mod bridge;
 mod host_local;
 mod loopback;
+mod portmap;
 
 use crate::protocol::Plugin;
 
 /// All plugins of the multi-call program.
-pub const PLUGINS: &[&dyn Plugin] = &[&host_local::HostLocal, &loopback::Loopback];
+pub const PLUGINS: &[&dyn Plugin] =
+    &[&bridge::Bridge, &host_local::HostLocal, &loopback::Loopback, &portmap::Portmap];
 
 /// The plugin whose program has that name.
 #[must_use]

@@ -83,6 +83,7 @@ pub(crate) struct Call<'a> {
 
 pub(crate) struct Bed {
     pub(crate) host: Host,
+    path: std::cell::RefCell<Option<String>>,
 }
 
 impl Bed {
@@ -95,7 +96,18 @@ impl Bed {
         let links = names.split(", ").map(|name| format!("ln -s {program} {OURS}/{name}\n"));
         let script = format!("mkdir -p {OURS}\n{}", links.collect::<String>());
         host.shell(&script).success().unwrap();
-        Self { host }
+        Self { host, path: std::cell::RefCell::default() }
+    }
+
+    /// Has plugins called from now on find other programs in place of some tools, given as name and
+    /// path.
+    pub(crate) fn shadow(&self, tools: &[(&str, &str)]) {
+        self.sh("rm -rf /opt/shadow && mkdir /opt/shadow");
+        for (name, program) in tools {
+            self.sh(&format!("ln -s {program} /opt/shadow/{name}"));
+        }
+        let path = "/opt/shadow:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
+        *self.path.borrow_mut() = Some(path);
     }
 
     /// Makes the namespace of a pod.
@@ -135,6 +147,11 @@ impl Bed {
             .env("CNI_ARGS", call.args)
             .env("CNI_PATH", directory)
             .input(call.config.to_string());
+        let path = self.path.borrow();
+        let command = match path.as_deref() {
+            Some(path) => command.env("PATH", path),
+            None => command,
+        };
         Answer { output: command.output().unwrap() }
     }
 

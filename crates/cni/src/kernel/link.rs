@@ -116,6 +116,30 @@ impl Netlink {
         self.request(RouteNetlinkMessage::NewLink(message), Mode::Change, action).map(drop)
     }
 
+    /// Adds VLANs to a port of a bridge.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as one without VLANs does.
+    pub(crate) fn set_vlans(
+        &self,
+        message: LinkMessage,
+        action: impl FnOnce() -> String,
+    ) -> Result<(), KernelError> {
+        self.request(RouteNetlinkMessage::SetLink(message), Mode::Change, action).map(drop)
+    }
+
+    /// Takes VLANs from a port of a bridge.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn delete_vlans(
+        &self,
+        message: LinkMessage,
+        action: impl FnOnce() -> String,
+    ) -> Result<(), KernelError> {
+        self.request(RouteNetlinkMessage::DelLink(message), Mode::Change, action).map(drop)
+    }
+
     /// Switches a link on or off.
     ///
     /// # Errors

@@ -6,8 +6,10 @@ use ipnet::IpNet;
 use rtnetlink::{
     RouteMessageBuilder,
     packet_route::{
-        RouteNetlinkMessage,
-        route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope},
+        AddressFamily, RouteNetlinkMessage,
+        route::{
+            RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+        },
     },
 };
 
@@ -85,6 +87,36 @@ pub(crate) fn output(route: &RouteMessage) -> Option<u32> {
     })
 }
 
+/// The network that a route leads to; the whole family's for a default route.
+pub(crate) fn destination(route: &RouteMessage) -> Option<IpNet> {
+    let address = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(address) => plain(address),
+        _ => None,
+    });
+    let any = match route.header.address_family {
+        AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    IpNet::new(address.unwrap_or(any), route.header.destination_prefix_length).ok()
+}
+
+/// The next hop of a route.
+pub(crate) fn gateway(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(address) => plain(address),
+        _ => None,
+    })
+}
+
+fn plain(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}
+
 fn route_message(link: &Link, route: &Route, gateway: Option<IpAddr>) -> RouteMessage {
     let mut message = match route.dst {
         IpNet::V4(net) => {
@@ -106,6 +138,7 @@ fn route_message(link: &Link, route: &Route, gateway: Option<IpAddr>) -> RouteMe
             builder.build()
         }
     };
+    message.header.protocol = RouteProtocol::Boot;
     // As the reference does: a route without a gateway is in reach of the link unless told
     // otherwise.
     message.header.scope = match route.scope {

@@ -44,6 +44,26 @@ impl Tools {
         Ok(Self { family, flavour, restore, save })
     }
 
+    /// Finds the tools of the legacy tables, whichever `iptables` is made for.
+    ///
+    /// # Errors
+    /// When one is not installed.
+    pub(crate) fn find_legacy(family: Family) -> Result<Self, ExecError> {
+        let usual = Self::find(family);
+        if let Ok(tools) = usual
+            && tools.flavour == Flavour::Legacy
+        {
+            return Ok(tools);
+        }
+        let name = match family {
+            Family::Ipv4 => "iptables-legacy",
+            Family::Ipv6 => "ip6tables-legacy",
+        };
+        let restore = find_program(&format!("{name}-restore"))?;
+        let save = find_program(&format!("{name}-save"))?;
+        Ok(Self { family, flavour: Flavour::Legacy, restore, save })
+    }
+
     /// Makes one transaction of `script`, in `iptables-restore`'s words; what it does not name stays.
     ///
     /// # Errors
