@@ -15,4 +15,4 @@ pub(crate) mod rule;
 pub(crate) mod tables;
 mod wire;
 
-pub(crate) use wire::Filter;
+pub(crate) use wire::{Filter, Message};

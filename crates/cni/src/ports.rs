@@ -6,6 +6,7 @@
 
 pub(crate) mod conflict;
 pub(crate) mod flows;
+pub(crate) mod known;
 mod listeners;
 pub(crate) mod localnet;
 mod mapping;

@@ -44,21 +44,21 @@ pub(crate) struct Cleaner {
     is_first: bool,
 }
 
-/// Takes away what `plan` finds, in one transaction; nothing when it finds nothing.
+/// Takes away what `plan` finds, in one transaction; `false` when it finds nothing.
 ///
 /// # Errors
 /// When the tables cannot be read or changed.
 pub(crate) fn clean(
     tables: &[Table],
     plan: impl Fn(&mut Cleaner) -> io::Result<()>,
-) -> Result<(), PluginError> {
+) -> Result<bool, PluginError> {
     let failed = |cause: io::Error| PluginError::because("remove rules of the pod", &cause);
     let mut attempt = 1;
     loop {
         let mut cleaner = Cleaner::look(tables, attempt == 1)?;
         plan(&mut cleaner).map_err(failed)?;
         match cleaner.commit() {
-            Ok(()) => return Ok(()),
+            Ok(has_changed) => return Ok(has_changed),
             // The generation has passed, a chain is still led to, a rule is gone.
             Err(error) if attempt < ATTEMPTS && is_race(&error) => attempt += 1,
             Err(error) => return Err(failed(error)),
@@ -145,6 +145,16 @@ impl Cleaner {
         Ok(chains)
     }
 
+    /// nf_tables, and the number of the transaction before this look.
+    pub(crate) fn nf_tables(&self) -> Option<(&Filter, u32)> {
+        self.filter.as_ref().map(|(filter, generation)| (filter, *generation))
+    }
+
+    /// Whether the legacy tables have such a table, too.
+    pub(crate) fn has_legacy(&self, table: Table) -> bool {
+        self.legacy.iter().any(|legacy| legacy.table == table)
+    }
+
     /// Keys of a map of ports.
     pub(crate) fn elements(&self, table: Table, map: &str) -> io::Result<Vec<PortKey>> {
         let Some((filter, _)) = &self.filter else { return Ok(Vec::new()) };
@@ -162,7 +172,9 @@ impl Cleaner {
         Ok(())
     }
 
-    fn commit(self) -> io::Result<()> {
+    /// `true` when nf_tables was changed.
+    fn commit(self) -> io::Result<bool> {
+        let has_changed = self.filter.is_some() && !self.removal.is_empty();
         if let Some((filter, generation)) = &self.filter
             && !self.removal.is_empty()
         {
@@ -175,7 +187,7 @@ impl Cleaner {
                 .restore(&format!("*{}\n{script}\nCOMMIT\n", legacy.table.name))
                 .map_err(io::Error::other)?;
         }
-        Ok(())
+        Ok(has_changed)
     }
 }
 

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::{
+    Filter,
     cleaner::{Cleaner, NAT, NAT6, clean},
     iptables::{Tools, quoted},
     names::{comment, hash, masquerade_chain},
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     Family,
     lock::Lock,
+    ports::known::unchanged,
     protocol::{Attachment, PluginError},
 };
 
@@ -73,9 +75,10 @@ impl Pod<'_> {
 /// When a tool is missing or refuses.
 pub(crate) fn add(pod: Pod<'_>, addresses: &[IpNet], backend: Backend) -> Result<(), PluginError> {
     let _lock = Lock::acquire("netfilter")?;
-    clean(&[], |cleaner| mark(cleaner, pod))?;
+    let filter = Filter::open().ok();
+    unchanged(filter.as_ref(), || clean(&[], |cleaner| mark(cleaner, pod)))?;
     if backend == Backend::Nftables {
-        return nft::run(&nft_script(pod, addresses))
+        return unchanged(filter.as_ref(), || nft::run(&nft_script(pod, addresses)).map(|()| true))
             .map_err(|error| PluginError::because("set up masquerading by nft", &error));
     }
     for family in [Family::Ipv4, Family::Ipv6] {
@@ -86,8 +89,7 @@ pub(crate) fn add(pod: Pod<'_>, addresses: &[IpNet], backend: Backend) -> Result
         }
         let tools = Tools::find(family)
             .map_err(|error| PluginError::because("set up masquerading", &error))?;
-        tools
-            .restore(&iptables_script(pod, &own))
+        unchanged(filter.as_ref(), || tools.restore(&iptables_script(pod, &own)).map(|()| true))
             .map_err(|error| PluginError::because("set up masquerading", &error))?;
     }
     Ok(())
@@ -168,7 +170,8 @@ pub(crate) fn mark(cleaner: &mut Cleaner, pod: Pod<'_>) -> io::Result<()> {
 /// When the tables cannot be read or changed.
 pub(crate) fn remove(pod: Pod<'_>) -> Result<(), PluginError> {
     let _lock = Lock::acquire("netfilter")?;
-    clean(&[NAT, NAT6], |cleaner| mark(cleaner, pod))
+    let filter = Filter::open().ok();
+    unchanged(filter.as_ref(), || clean(&[NAT, NAT6], |cleaner| mark(cleaner, pod)))
 }
 
 /// Removes the rules of the network's pods that are not among `valid`.
@@ -207,6 +210,7 @@ pub(crate) fn keep_only(network: &str, valid: &[Attachment]) -> Result<(), Plugi
             })
         })
     })
+    .map(drop)
 }
 
 /// Whether the rules of a pod's addresses are there, as CHECK asks.

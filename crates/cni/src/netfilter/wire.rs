@@ -7,7 +7,10 @@
 use std::{cell::Cell, io};
 
 use nix::{errno::Errno, libc};
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use rtnetlink::sys::{
+    Socket, SocketAddr,
+    protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG},
+};
 
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
@@ -24,7 +27,7 @@ const DATAGRAM: usize = 64 * 1024;
 
 /// What a message does beside asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Asks for one thing, which is acknowledged.
     One,
     /// Asks for all things.
@@ -35,7 +38,7 @@ pub(super) enum Kind {
 
 /// A message that is being written.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(crate) struct Message {
     bytes: Vec<u8>,
 }
 
@@ -57,6 +60,14 @@ impl Message {
         bytes.extend([family, 0]);
         bytes.extend(resource.to_be_bytes());
         Self { bytes }
+    }
+
+    /// A message of another subsystem, whose body is given as it is.
+    pub(crate) fn plain(number: u16, body: &[u8]) -> Self {
+        let mut message = Self::new(number, Kind::Dump, 0, 0);
+        message.bytes.truncate(NLMSG_HEADER);
+        message.bytes.extend(body);
+        message
     }
 
     /// Adds an attribute.
@@ -139,7 +150,19 @@ impl Filter {
     /// # Errors
     /// When the kernel has no packet filter, or no memory.
     pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        Self::connect(NETLINK_NETFILTER)
+    }
+
+    /// Connects to what tells of sockets, whose messages have the same frame.
+    ///
+    /// # Errors
+    /// When the kernel has no such thing.
+    pub(crate) fn sockets() -> io::Result<Self> {
+        Self::connect(NETLINK_SOCK_DIAG)
+    }
+
+    fn connect(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self { socket, sequence: Cell::new(0) })
@@ -155,7 +178,7 @@ impl Filter {
     ///
     /// # Errors
     /// With the kernel's error, `EINTR` when what is listed changed meanwhile.
-    pub(super) fn ask(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    pub(crate) fn ask(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         let sequence = self.next();
         self.socket.send(&message.finish(sequence), 0)?;
         let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM);
@@ -184,10 +207,8 @@ impl Filter {
     /// With the kernel's first error.
     pub(super) fn send_all(&self, messages: Vec<Message>) -> io::Result<()> {
         let mut bytes = Vec::new();
-        let mut last = 0;
         for message in messages {
-            last = self.next();
-            bytes.extend(message.finish(last));
+            bytes.extend(message.finish(self.next()));
         }
         self.socket.send(&bytes, 0)?;
         let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM);

@@ -9,8 +9,9 @@
 use std::{fs, io, net::IpAddr};
 
 use super::{
+    known::{Entry, Known},
     listeners::Listener,
-    mapping::{PortMapping, Protocol},
+    mapping::PortMapping,
     rules::{NFT, NFT6, Target},
     script::DISPATCH,
 };
@@ -45,10 +46,8 @@ pub(crate) fn refuse(target: Target<'_>, mappings: &[PortMapping]) -> Result<(),
     if mappings.is_empty() {
         return Ok(());
     }
-    for mapping in mappings {
-        if let Some(listener) = Listener::find(mapping) {
-            return Err(refusal(mapping, &listener.owner()));
-        }
+    if let Some((mapping, listener)) = Listener::find(mappings) {
+        return Err(refusal(&mapping, &listener.owner()));
     }
     let found = std::cell::RefCell::new(None);
     clean(&[NAT, NAT6], |cleaner| {
@@ -80,7 +79,7 @@ fn owner(cleaner: &Cleaner, target: Target<'_>, mappings: &[PortMapping]) -> io:
         let found = in_iptables(cleaner, nat, target, &mappings)?;
         let found = or_else(found, || in_cni_nft(cleaner, nft, target, &mappings))?;
         let found = or_else(found, || in_netavark(cleaner, &mappings))?;
-        let found = or_else(found, || Ok(in_crio(cleaner, crio, &mappings)?))?;
+        let found = or_else(found, || in_crio(cleaner, crio, &mappings))?;
         if found.is_some() {
             return Ok(found);
         }
@@ -99,7 +98,11 @@ fn in_iptables(
     mappings: &[PortMapping],
 ) -> io::Result<Found> {
     let own = dnat_chain(target.network, target.container);
+    let is_free = is_known_free(cleaner, table, mappings, &own)?;
     for (chain, program) in CHAINS {
+        if chain == DISPATCH && is_free {
+            continue;
+        }
         for entry in cleaner.look_at(table, chain)? {
             if entry.target.as_deref() == Some(&own) {
                 continue;
@@ -122,6 +125,35 @@ fn in_iptables(
         }
     }
     Ok(None)
+}
+
+/// Whether no pod's chain has one of the ports. What is seen for that is kept.
+fn is_known_free(
+    cleaner: &Cleaner,
+    table: Table,
+    mappings: &[PortMapping],
+    own: &str,
+) -> io::Result<bool> {
+    let Some((filter, generation)) = cleaner.nf_tables() else { return Ok(false) };
+    let is_v4 = table == NAT;
+    let mut known = Known::load(filter);
+    if let Some(may_meet) = known.may_meet(is_v4, mappings, own) {
+        return Ok(!may_meet && !cleaner.has_legacy(table));
+    }
+    let entries = filter.rules(table, Some(DISPATCH))?.into_iter().flat_map(|rule| {
+        let (chain, protocol) = (rule.target.unwrap_or_default(), rule.protocol.unwrap_or(0));
+        rule.ports.into_iter().map(move |port| Entry {
+            is_v4,
+            protocol,
+            port,
+            chain: chain.clone(),
+        })
+    });
+    let [four, six] = &mut known.entries;
+    *(if is_v4 { four } else { six }) = Some(entries.collect());
+    known.save(filter, generation, 0);
+    let may_meet = known.may_meet(is_v4, mappings, own);
+    Ok(may_meet == Some(false) && !cleaner.has_legacy(table))
 }
 
 /// Whether a target is a chain of a program, and not what iptables does with a packet.
@@ -255,7 +287,6 @@ pub(crate) fn within(mappings: &[PortMapping]) -> Option<(usize, usize)> {
     found.map(|(first, _, second, _)| (first, second))
 }
 
-/// Names of protocols are those that rules know.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +308,5 @@ mod tests {
         assert_eq!(within(&mappings(&["80:80", "81:80", "80:80"])), None);
         assert_eq!(within(&mappings(&["80:80", "80:81/udp"])), None);
         assert_eq!(within(&mappings(&["80:80", "81:81", "80:82"])), Some((0, 2)));
-        assert_eq!(Protocol::parse("TCP"), Some(Protocol::Tcp));
     }
 }

@@ -2,17 +2,20 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr},
     path::Path,
 };
 
 use super::mapping::{PortMapping, Protocol};
+use crate::netfilter::{Filter, Message};
 
 /// State of a TCP socket that waits for connections.
-const LISTENING: &str = "0A";
+const LISTENING: u8 = 10;
 /// State of a UDP socket that has no peer.
-const UNCONNECTED: &str = "07";
+const UNCONNECTED: u8 = 7;
+/// Kind of the question for sockets of a family, and length of its body.
+const BY_FAMILY: u16 = 20;
+const REQUEST: usize = 56;
 
 /// A socket that would lose its packets to a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,29 +24,33 @@ pub(crate) struct Listener {
     inode: u64,
 }
 
+/// A socket of the host that takes what comes to its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Socket {
+    address: IpAddr,
+    port: u16,
+    inode: u64,
+}
+
 impl Listener {
-    /// Finds a socket of the host that a mapping would shadow. SCTP has no such list.
-    pub(crate) fn find(mapping: &PortMapping) -> Option<Self> {
-        let (files, state, is_ordered) = match mapping.protocol {
-            Protocol::Tcp => (["/proc/net/tcp", "/proc/net/tcp6"], LISTENING, true),
-            Protocol::Udp => (["/proc/net/udp", "/proc/net/udp6"], UNCONNECTED, false),
-            Protocol::Sctp => return None,
-        };
-        files.into_iter().find_map(|file| {
-            let file = fs::File::open(file).ok()?;
-            let lines = BufReader::new(file).lines().skip(1).map_while(Result::ok);
-            let sockets = lines.map(|line| parse(&line));
-            // Listening sockets of TCP come first, and connections may be many.
-            let mut sockets = sockets.map_while(|socket| {
-                let socket = socket?;
-                (!is_ordered || socket.2 == state).then_some(socket)
-            });
-            sockets.find_map(|(address, port, found, inode)| {
-                let is_one =
-                    found == state && port == mapping.host_port && shadows(mapping, address);
-                is_one.then_some(Self { address, inode })
-            })
-        })
+    /// Finds a mapping that would shadow a socket of the host. SCTP has no list of such.
+    pub(crate) fn find(mappings: &[PortMapping]) -> Option<(PortMapping, Self)> {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let own: Vec<_> = mappings.iter().filter(|one| one.protocol == protocol).collect();
+            if own.is_empty() {
+                continue;
+            }
+            for socket in sockets(protocol) {
+                let meets = |mapping: &&&PortMapping| {
+                    mapping.host_port == socket.port && shadows(mapping, socket.address)
+                };
+                if let Some(mapping) = own.iter().find(meets) {
+                    let listener = Self { address: socket.address, inode: socket.inode };
+                    return Some((**mapping, listener));
+                }
+            }
+        }
+        None
     }
 
     /// Who listens, as far as this process may know.
@@ -72,6 +79,48 @@ fn has_socket(process: &Path, wanted: &str) -> bool {
         .any(|target| target.as_os_str() == wanted)
 }
 
+/// Sockets that wait for connections or packets, as the kernel lists them; `/proc/net` would have
+/// it look through the table of all connections, some milliseconds for each file.
+fn sockets(protocol: Protocol) -> Vec<Socket> {
+    let state = if protocol == Protocol::Tcp { LISTENING } else { UNCONNECTED };
+    let mut found = Vec::new();
+    for family in [2, 10] {
+        let mut body = vec![family, protocol.number(), 0, 0];
+        body.extend((1u32 << state).to_ne_bytes());
+        body.resize(REQUEST, 0);
+        let asked = Filter::sockets().and_then(|kernel| {
+            kernel.ask(Message::plain(BY_FAMILY, &body), |_, answer| {
+                found.extend(read(family == 2, answer));
+            })
+        });
+        if asked.is_err() {
+            // A kernel without this list has the files.
+            found.extend(from_file(protocol, family == 2, state));
+        }
+    }
+    found
+}
+
+/// Reads `struct inet_diag_msg` without its first four bytes.
+fn read(is_v4: bool, answer: &[u8]) -> Option<Socket> {
+    let port = u16::from_be_bytes(answer.get(..2)?.try_into().ok()?);
+    let address = if is_v4 {
+        IpAddr::from(<[u8; 4]>::try_from(answer.get(4..8)?).ok()?)
+    } else {
+        unmapped(Ipv6Addr::from(<[u8; 16]>::try_from(answer.get(4..20)?).ok()?))
+    };
+    let inode = u32::from_ne_bytes(answer.get(64..68)?.try_into().ok()?);
+    Some(Socket { address, port, inode: inode.into() })
+}
+
+fn from_file(protocol: Protocol, is_v4: bool, state: u8) -> Vec<Socket> {
+    let path = format!("/proc/net/{}{}", protocol.as_str(), if is_v4 { "" } else { "6" });
+    let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
+    let lines = text.lines().skip(1).filter_map(parse);
+    let own = lines.filter(|(_, found)| *found == state);
+    own.map(|(socket, _)| socket).collect()
+}
+
 /// Whether packets to a socket's address would go to the mapping instead.
 fn shadows(mapping: &PortMapping, address: IpAddr) -> bool {
     match mapping.destination() {
@@ -80,15 +129,15 @@ fn shadows(mapping: &PortMapping, address: IpAddr) -> bool {
     }
 }
 
-/// Address, port, state and inode of a line of `/proc/net/tcp` and its like.
-fn parse(line: &str) -> Option<(IpAddr, u16, String, u64)> {
+/// Socket and state of a line of `/proc/net/tcp` and its like.
+fn parse(line: &str) -> Option<(Socket, u8)> {
     let mut words = line.split_whitespace();
     let local = words.nth(1)?;
-    let state = words.nth(1)?;
+    let state = u8::from_str_radix(words.nth(1)?, 16).ok()?;
     let inode = words.nth(5)?.parse().ok()?;
     let (address, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some((parse_address(address)?, port, state.to_owned(), inode))
+    Some((Socket { address: parse_address(address)?, port, inode }, state))
 }
 
 /// Words of 32 bits in the machine's order, in hexadecimal.
@@ -99,13 +148,15 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     });
     let bytes: Vec<u8> = words.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
     match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),
-        16 => {
-            let address = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
-            Some(address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4))
-        }
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(|bytes| unmapped(Ipv6Addr::from(bytes))),
         _ => None,
     }
+}
+
+/// Sockets of IPv6 may serve an address of IPv4.
+fn unmapped(address: Ipv6Addr) -> IpAddr {
+    address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
 #[cfg(test)]
@@ -116,12 +167,34 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn a_line_is_read() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 0";
-        let (address, port, state, inode) = parse(line).unwrap();
-        assert_eq!((address.to_string().as_str(), port), ("127.0.0.1", 8080));
-        assert_eq!((state.as_str(), inode), ("0A", 12345));
+        let (socket, state) = parse(line).unwrap();
+        assert_eq!((socket.address.to_string().as_str(), socket.port), ("127.0.0.1", 8080));
+        assert_eq!((state, socket.inode), (LISTENING, 12345));
         let six = parse_address("00000000000000000000000001000000").unwrap();
         assert_eq!(six.to_string(), "::1");
         let mapped = parse_address("0000000000000000FFFF00000100007F").unwrap();
         assert_eq!(mapped.to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn both_lists_have_a_socket_of_this_process() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = std::net::UdpSocket::bind("[::1]:0").unwrap();
+        let cases = [
+            (Protocol::Tcp, tcp.local_addr().unwrap(), LISTENING),
+            (Protocol::Udp, udp.local_addr().unwrap(), UNCONNECTED),
+        ];
+        for (protocol, address, state) in cases {
+            let find = |list: Vec<Socket>| {
+                let mut own = list.into_iter().filter(|socket| socket.port == address.port());
+                own.find(|socket| socket.address == address.ip())
+            };
+            let asked = find(sockets(protocol)).unwrap();
+            let of_file = find(from_file(protocol, address.is_ipv4(), state)).unwrap();
+            assert_eq!(asked, of_file);
+            let listener = Listener { address: asked.address, inode: asked.inode };
+            let owner = listener.owner();
+            assert!(owner.starts_with(&format!("process {} (", std::process::id())), "{owner}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 
+use super::known::unchanged;
 use crate::{
     Family,
     kernel::{Netlink, settings},
@@ -50,6 +51,13 @@ fn guard(backend: Backend) -> Result<(), PluginError> {
     {
         return Ok(());
     }
+    unchanged(filter.as_ref(), || make_guard(backend).map(|()| true)).map_err(|error| *error)
+}
+
+fn make_guard(backend: Backend) -> Result<(), Box<PluginError>> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Box::new(PluginError::because("guard 127.0.0.0/8 against other links", error))
+    };
     if backend == Backend::Nftables {
         let table = format!("ip {}", GUARD_TABLE.name);
         return nft::run(&format!(

@@ -5,7 +5,9 @@ use std::io;
 use ipnet::IpNet;
 
 use super::{
-    flows, localnet,
+    flows,
+    known::Known,
+    localnet,
     mapping::{PortMapping, Protocol},
     script::{self, DISPATCH, MARK, MASQUERADE, Missing, Options},
 };
@@ -144,12 +146,19 @@ fn add_iptables(
     let chain = dnat_chain(target.network, target.container);
     let mut attempt = 1;
     loop {
-        let seen = Seen::look(&tools, table).map_err(|error| failed(&error))?;
+        let mut seen = Seen::look(&tools, table).map_err(|error| failed(&error))?;
         let has_chain = seen.has_chain(&chain).map_err(|error| failed(&error))?;
         if has_chain && mode == Mode::Replace {
             clean(&[table], |cleaner| cleaner.chain(table, DISPATCH, &chain).map(drop))?;
+            seen = Seen::look(&tools, table).map_err(|error| failed(&error))?;
         }
-        let missing = seen.missing().map_err(|error| failed(&error))?;
+        let mut known = seen.known();
+        let has_shared = known.has_shared.get(usize::from(!is_v4)) == Some(&true);
+        let missing = if has_shared && options == &Options::default() {
+            Missing::default()
+        } else {
+            seen.missing().map_err(|error| failed(&error))?
+        };
         let mut lines = script::shared(&missing, options);
         if !has_chain || mode == Mode::Replace {
             lines.insert(0, format!(":{chain} - [0:0]"));
@@ -157,7 +166,14 @@ fn add_iptables(
         let own = script::pod(target.network, target.container, address, mappings, options);
         lines.extend(own);
         match tools.restore(&format!("*nat\n{}\nCOMMIT\n", lines.join("\n"))) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                known.add(is_v4, mappings, &chain);
+                if let Some(has_shared) = known.has_shared.get_mut(usize::from(!is_v4)) {
+                    *has_shared = options == &Options::default();
+                }
+                seen.save(&known);
+                return Ok(());
+            }
             // Another plugin made or removed a shared chain meanwhile.
             Err(_) if attempt < ATTEMPTS && seen.has_changed() => attempt += 1,
             Err(error) => return Err(failed(&error)),
@@ -180,6 +196,21 @@ impl Seen {
         let filter = Filter::open()?;
         let generation = filter.generation()?;
         Ok(Self::Nft { filter, table, generation })
+    }
+
+    /// What is known from earlier calls, and still holds.
+    fn known(&self) -> Known {
+        match self {
+            Self::Nft { filter, .. } => Known::load(filter),
+            Self::Legacy { .. } => Known::default(),
+        }
+    }
+
+    /// Keeps what is known after a transaction.
+    fn save(&self, known: &Known) {
+        if let Self::Nft { filter, generation, .. } = self {
+            known.save(filter, *generation, 1);
+        }
     }
 
     /// Whether something else has changed the table since; legacy tables do not tell.
@@ -235,8 +266,14 @@ impl Seen {
 /// # Errors
 /// When the tables cannot be read or changed.
 pub(crate) fn remove(network: &str, container: &str) -> Result<(), PluginError> {
+    let filter = Filter::open().ok();
+    let before = filter.as_ref().and_then(|filter| {
+        let mut known = Known::load(filter);
+        known.remove(&dnat_chain(network, container));
+        Some((filter, filter.generation().ok()?, known))
+    });
     let udp = std::cell::RefCell::new(Vec::new());
-    clean(&[NAT, NAT6], |cleaner| {
+    let has_changed = clean(&[NAT, NAT6], |cleaner| {
         let mut udp = udp.borrow_mut();
         udp.clear();
         mark(cleaner, network, container, &mut udp)?;
@@ -250,6 +287,9 @@ pub(crate) fn remove(network: &str, container: &str) -> Result<(), PluginError> 
         }
         Ok(())
     })?;
+    if let Some((filter, generation, known)) = before {
+        known.save(filter, generation, has_changed.into());
+    }
     flows::end_udp(&udp.into_inner())
         .map_err(|error| PluginError::because("end old flows of the ports", &error))
 }
@@ -364,6 +404,7 @@ pub(crate) fn keep_only(
         }
         Ok(())
     })
+    .map(drop)
 }
 
 /// The first mapping that has no rule, as CHECK asks.

@@ -50,4 +50,5 @@ pub(super) fn remove(call: &Call) -> Result<(), PluginError> {
         cleaner.lone_chain(TABLE, &chain)?;
         cleaner.lone_chain(TABLE, &of_address)
     })
+    .map(drop)
 }
