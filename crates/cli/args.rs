@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{global::Global, image, ps, rm, run, runtime, stop, version};
+use crate::{cni, global::Global, image, ps, publish, rm, run, runtime, stop, version};
 
 /// Pods on one machine, without Kubernetes.
 ///
@@ -28,10 +28,16 @@ pub(crate) enum Verb {
     Stop(stop::StopArgs),
     /// Stop and remove pods
     Rm(rm::RmArgs),
+    /// Lead ports of the host to a pod that runs
+    Publish(publish::PublishArgs),
+    /// Take back what `publish` did
+    Unpublish(publish::UnpublishArgs),
     /// Load, make and list images without a registry
     Image(image::ImageArgs),
     /// Manage crilet's own containerd
     Runtime(runtime::RuntimeArgs),
+    /// Give crilet's network plugins to other runtimes
+    Cni(cni::CniArgs),
     /// Show the versions of crilet and of the runtime
     Version(version::VersionArgs),
 }

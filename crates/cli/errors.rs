@@ -4,6 +4,7 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
+use crilet_cni::{InstallError, PublishError};
 use crilet_core::ErrorChain;
 use crilet_cri::{CriError, config::Findings, discovery::DiscoveryError};
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
@@ -80,6 +81,18 @@ pub(crate) enum CliError {
         #[source]
         cause: io::Error,
     },
+    /// crilet's plugins could not be installed or taken away.
+    #[error("failed to change the plugins")]
+    Plugins(#[from] InstallError),
+    /// A port could not be published or taken back.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The pod shares the host's network.
+    #[error("pod `{pod}` has the host's network, so its ports are the host's")]
+    HostNetwork { pod: String },
+    /// The pod does not run.
+    #[error("pod `{pod}` does not run")]
+    NotRunning { pod: String },
     /// A pod is there already and is not what was asked for.
     #[error("pod `{pod}` {state}")]
     Exists { pod: String, state: &'static str },
@@ -101,7 +114,8 @@ impl CliError {
             Self::Embedded(RuntimeError::Leftovers { .. }) | Self::PodFiles { .. } => LEFT_BEHIND,
             Self::Load(LoadError::Cri(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
-            Self::Find(_) => NO_POD,
+            Self::Plugins(_) | Self::Publish(_) | Self::HostNetwork { .. } => FAILED,
+            Self::Find(_) | Self::NotRunning { .. } => NO_POD,
             Self::Launch(error) => launch_code(error),
             Self::Exists { .. } => EXISTS,
         }
@@ -114,6 +128,7 @@ impl CliError {
             Self::Credentials(error) => error.hint(),
             Self::Embedded(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Plugins(error) => error.hint().map(str::to_owned),
             Self::Log { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
                 Some("`crilet runtime up` starts the embedded runtime".to_owned())
             }

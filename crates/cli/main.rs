@@ -1,6 +1,7 @@
 //! `crilet`: pods on one machine, without Kubernetes.
 
 mod args;
+mod cni;
 mod connect;
 mod errors;
 mod global;
@@ -9,6 +10,7 @@ mod output;
 mod pods;
 mod progress;
 mod ps;
+mod publish;
 mod rm;
 mod run;
 mod runtime;
@@ -52,6 +54,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Ps(args) => ps::run(global, args).await,
         Verb::Stop(args) => stop::run(global, args).await,
         Verb::Rm(args) => rm::run(global, args).await,
+        Verb::Publish(args) => publish::run(global, args).await,
+        Verb::Unpublish(args) => publish::run_unpublish(global, args).await,
+        Verb::Cni(args) => cni::run(args),
         Verb::Image(args) => image::run(global, args).await,
         Verb::Runtime(args) => runtime::run(args).await,
         Verb::Version(args) => version::run(global, args).await,

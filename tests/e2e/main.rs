@@ -7,6 +7,7 @@ mod cri;
 mod image;
 mod images;
 mod manifests;
+mod publish;
 mod pull;
 mod runtime;
 mod support;

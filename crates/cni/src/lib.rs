@@ -9,6 +9,7 @@ mod conflist;
 mod delegate;
 mod error;
 mod host_network;
+mod install;
 mod kernel;
 mod leftovers;
 mod lock;
@@ -21,10 +22,12 @@ pub mod protocol;
 pub use conflist::{Conflist, InvalidConflist, Plugin};
 pub use error::CniError;
 pub use host_network::remove_bridge;
+pub use install::{InstallError, Installed, PROGRAM, install, uninstall};
 pub use leftovers::{Family, SharedChains, clean_chains, nat_works, shared_chains};
+pub use lock::remove_state;
 pub use network::{BRIDGE, NETWORK, Network, NoIpv6, choose};
 pub use plugin::{PLUGINS, find as find_plugin};
 pub use ports::{
-    InvalidMapping, PodPorts, PortMapping, Protocol, PublishError, Published, forget_published,
-    publish, published, unpublish,
+    InvalidMapping, PodPorts, PortMapping, Protocol, PublishError, Published, forget_gone, publish,
+    published, unpublish,
 };

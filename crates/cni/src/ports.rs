@@ -16,5 +16,5 @@ pub(crate) mod script;
 
 pub use mapping::{InvalidMapping, PortMapping, Protocol};
 pub use published::{
-    PodPorts, PublishError, Published, forget as forget_published, publish, published, unpublish,
+    PodPorts, PublishError, Published, forget_gone, publish, published, unpublish,
 };

@@ -192,6 +192,16 @@ impl Netlink {
         self.request(message, Mode::Create, action).map(drop)
     }
 
+    /// Gives a link an address that it may have.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn replace_address(&self, link: &Link, net: IpNet) -> Result<(), KernelError> {
+        let message = RouteNetlinkMessage::NewAddress(address_message(link, net));
+        let action = || format!("add address {net} to link `{}`", link.name);
+        self.request(message, Mode::Replace, action).map(drop)
+    }
+
     /// Takes an address from a link.
     ///
     /// # Errors

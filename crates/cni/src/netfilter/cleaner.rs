@@ -133,18 +133,6 @@ impl Cleaner {
         Ok(rules)
     }
 
-    /// Names of all chains of a table that hang on no hook.
-    pub(crate) fn chains(&self, table: Table) -> io::Result<Vec<String>> {
-        let mut chains = match &self.filter {
-            Some((filter, _)) => filter.chains(table)?,
-            None => Vec::new(),
-        };
-        for legacy in self.legacy.iter().filter(|legacy| legacy.table == table) {
-            chains.extend(legacy.chains().map(str::to_owned));
-        }
-        Ok(chains)
-    }
-
     /// nf_tables, and the number of the transaction before this look.
     pub(crate) fn nf_tables(&self) -> Option<(&Filter, u32)> {
         self.filter.as_ref().map(|(filter, generation)| (filter, *generation))

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use crilet_core::exec::{ExecError, Invocation, find_program};
 
-use crate::{leftovers::Family, protocol::PluginError};
+use crate::leftovers::Family;
 
 /// How long a program that waits for the lock of the tables may take. The reference waits for
 /// ever, so that a stuck holder keeps pods from starting without a word.
@@ -107,9 +107,4 @@ pub(crate) fn quoted(argument: &str) -> String {
         return argument.to_owned();
     }
     format!("\"{}\"", argument.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// What failed, for a plugin's answer.
-pub(crate) fn failed(action: &str, error: &ExecError) -> PluginError {
-    PluginError::because(action, error)
 }

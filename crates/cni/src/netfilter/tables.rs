@@ -11,12 +11,11 @@ use nix::errno::Errno;
 
 use super::{
     rule::{Rule, read_rule},
-    wire::{Filter, Kind, Message, attributes, find, number, text},
+    wire::{Filter, Kind, Message, attributes, find, number},
 };
 
 const SUBSYSTEM: u16 = 10;
 const GETTABLE: u16 = 1;
-const NEWCHAIN: u16 = 3;
 const GETCHAIN: u16 = 4;
 const DELCHAIN: u16 = 5;
 const NEWRULE: u16 = 6;
@@ -31,7 +30,6 @@ const BATCH_END: u16 = 0x11;
 const TABLE_NAME: u16 = 1;
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
-const CHAIN_HOOK: u16 = 4;
 const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_HANDLE: u16 = 3;
@@ -107,24 +105,6 @@ impl Filter {
         let question = Message::new(kind(GETCHAIN), Kind::One, table.family(), 0);
         let question = question.text(CHAIN_TABLE, table.name).text(CHAIN_NAME, chain);
         exists(self.ask(question, |_, _| {}))
-    }
-
-    /// Names of a table's chains that hang on no hook.
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    pub(crate) fn chains(&self, table: Table) -> io::Result<Vec<String>> {
-        self.list(|| {
-            let mut chains = Vec::new();
-            let question = Message::new(kind(GETCHAIN), Kind::Dump, table.family(), 0);
-            self.ask(question, |message, body| {
-                let of_table = find(body, CHAIN_TABLE).map(text).as_deref() == Some(table.name);
-                if message == kind(NEWCHAIN) && of_table && find(body, CHAIN_HOOK).is_none() {
-                    chains.extend(find(body, CHAIN_NAME).map(text));
-                }
-            })?;
-            Ok(chains)
-        })
     }
 
     /// Rules of a chain, or of all chains of a table; none when it does not exist.

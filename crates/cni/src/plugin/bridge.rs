@@ -14,7 +14,7 @@ mod spoof;
 
 use crate::{
     delegate,
-    kernel::{Namespace, Netlink},
+    kernel::{Namespace, Netlink, mac_text},
     netfilter::masquerade::{self, Backend, Pod},
     protocol::{Call, CniResult, Command, Interface, Plugin, PluginError, all},
 };
@@ -27,6 +27,10 @@ pub(super) struct Bridge;
 impl Plugin for Bridge {
     fn name(&self) -> &'static str {
         "bridge"
+    }
+
+    fn probe(&self, call: &Call) -> Result<(), PluginError> {
+        Config::read(call).map(drop)
     }
 
     fn add(&self, call: &Call) -> Result<CniResult, PluginError> {
@@ -67,7 +71,7 @@ impl Plugin for Bridge {
             errors.extend(delegate::ask(ipam, Command::Del, call).err());
         }
         // Where the network has no portmap, as CRI-O's need not have.
-        errors.extend(crate::ports::forget_published(call.container_id()).err());
+        errors.extend(crate::ports::published::forget(call.container_id()).err());
         all(errors)
     }
 
@@ -170,12 +174,13 @@ fn add(
         pod::switch_on(inside, call)?;
     }
     if config.spoof_check {
-        spoof::add(&veth.host.name, &veth.pod.mac, call)?;
+        let mac = config.mac.map_or_else(|| veth.pod.mac.clone(), |mac| mac_text(&mac));
+        spoof::add(&veth.host.name, &mac, call)?;
     }
     if !config.is_interface_disabled {
         ports::await_carrier(host, &veth.host)?;
     }
-    result.interfaces = interfaces(host, inside, config, &veth, call)?;
+    result.interfaces = interfaces(host, inside, namespace, config, &veth)?;
     if !config.dns.is_empty() {
         result.dns = config.dns.clone();
     }
@@ -187,13 +192,14 @@ fn add(
 fn interfaces(
     host: &Netlink,
     inside: &Netlink,
+    namespace: &Namespace,
     config: &Config,
     veth: &Veth,
-    call: &Call,
 ) -> Result<Vec<Interface>, PluginError> {
     let bridge = ports::bridge(host, &config.bridge)?;
     let outer = host.link_at(veth.host.index)?.unwrap_or_else(|| veth.host.clone());
-    let pod = inside.link(call.link())?.unwrap_or_else(|| veth.pod.clone());
+    let pod = inside.link(&veth.pod.name)?.unwrap_or_else(|| veth.pod.clone());
+    let sandbox = namespace.path().display().to_string();
     let interface = |name: String, mac: String, sandbox: &str| Interface {
         name,
         mac,
@@ -203,6 +209,6 @@ fn interfaces(
     Ok(vec![
         interface(bridge.name, bridge.mac, ""),
         interface(outer.name, outer.mac, ""),
-        interface(pod.name, pod.mac, &call.environment.namespace),
+        interface(pod.name, pod.mac, &sandbox),
     ])
 }

@@ -25,6 +25,10 @@ impl Plugin for HostLocal {
         "host-local"
     }
 
+    fn probe(&self, call: &Call) -> Result<(), PluginError> {
+        Config::read(call).map(drop)
+    }
+
     fn add(&self, call: &Call) -> Result<CniResult, PluginError> {
         let config = Config::read(call)?;
         let dns = config.dns()?;

@@ -16,6 +16,7 @@ use crate::{
     netfilter::{iptables::Tools, masquerade::Backend},
     ports::{
         PortMapping, conflict, published,
+        published::drop_record,
         rules::{self, Mode, Target},
     },
     protocol::{Call, CniResult, Code, Plugin, PluginError},
@@ -28,6 +29,10 @@ pub(super) struct Portmap;
 impl Plugin for Portmap {
     fn name(&self) -> &'static str {
         "portmap"
+    }
+
+    fn probe(&self, call: &Call) -> Result<(), PluginError> {
+        Config::read(call).map(drop)
     }
 
     fn add(&self, call: &Call) -> Result<CniResult, PluginError> {
@@ -60,7 +65,7 @@ impl Plugin for Portmap {
         let _lock = Lock::acquire("netfilter")?;
         rules::remove(&call.network, call.container_id())?;
         config::forget(&call.network, call.container_id());
-        published::drop_record(call.container_id());
+        drop_record(call.container_id());
         Ok(())
     }
 
@@ -87,10 +92,10 @@ impl Plugin for Portmap {
         for container in &gone {
             config::forget(&call.network, container);
         }
-        for record in published::published() {
+        for record in published() {
             let is_gone = !valid.iter().any(|pod| pod.container_id == record.sandbox);
             if record.network == call.network && is_gone {
-                published::drop_record(&record.sandbox);
+                drop_record(&record.sandbox);
             }
         }
         Ok(())

@@ -167,7 +167,7 @@ fn meeting(rule: &Rule, mappings: &[PortMapping]) -> Option<PortMapping> {
 }
 
 fn meets(rule: &Rule, mapping: &PortMapping) -> bool {
-    let protocol = rule.protocol.unwrap_or(mapping.protocol.number());
+    let protocol = rule.protocol.unwrap_or_else(|| mapping.protocol.number());
     rule.ports.iter().any(|port| mapping.meets(protocol, *port, rule.destination))
 }
 

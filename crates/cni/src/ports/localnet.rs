@@ -6,14 +6,16 @@
 //! without it has none, so it is made here: nothing that comes in over another link than the
 //! loopback may be for 127.0.0.0/8.
 
-use std::net::IpAddr;
+use std::{fs, net::IpAddr};
 
 use super::known::unchanged;
 use crate::{
     Family,
     kernel::{Netlink, settings},
+    lock::Lock,
     netfilter::{
         Filter,
+        cleaner::clean,
         iptables::{Flavour, Tools},
         masquerade::Backend,
         nft,
@@ -39,6 +41,33 @@ pub(crate) fn open(pod: IpAddr, backend: Backend) -> Result<(), PluginError> {
     guard(backend)?;
     let setting = settings::of_link("ipv4", &link.name, "route_localnet");
     Ok(settings::ensure(&setting, "1").map(drop)?)
+}
+
+/// Removes the guard when no link routes 127.0.0.0/8 any more; `true` when it did.
+///
+/// # Errors
+/// When the rules cannot be read or changed.
+pub(crate) fn close() -> Result<bool, PluginError> {
+    if is_open() {
+        return Ok(false);
+    }
+    let _lock = Lock::acquire("netfilter")?;
+    let has_changed = clean(&[RAW], |cleaner| cleaner.chain(RAW, "PREROUTING", GUARD).map(drop))?;
+    let has_table = Filter::open().and_then(|filter| filter.has_table(GUARD_TABLE));
+    if !has_table.unwrap_or_default() {
+        return Ok(has_changed);
+    }
+    nft::run(&format!("delete table ip {}\n", GUARD_TABLE.name))
+        .map(|()| true)
+        .map_err(|error| PluginError::because("remove the guard of 127.0.0.0/8", &error))
+}
+
+/// Whether a link routes 127.0.0.0/8.
+fn is_open() -> bool {
+    let links = fs::read_dir("/proc/sys/net/ipv4/conf").into_iter().flatten();
+    let mut settings =
+        links.filter_map(|link| fs::read_to_string(link.ok()?.path().join("route_localnet")).ok());
+    settings.any(|value| value.trim() == "1")
 }
 
 fn guard(backend: Backend) -> Result<(), PluginError> {

@@ -204,7 +204,7 @@ pub fn published() -> Vec<Published> {
 ///
 /// # Errors
 /// When the rules cannot be taken away.
-pub fn forget(sandbox: &str) -> Result<(), PluginError> {
+pub(crate) fn forget(sandbox: &str) -> Result<(), PluginError> {
     let path = path_of(sandbox);
     if !path.exists() {
         return Ok(());
@@ -214,6 +214,29 @@ pub fn forget(sandbox: &str) -> Result<(), PluginError> {
         rules::remove(&record.network, sandbox)?;
     }
     drop_record(sandbox);
+    Ok(())
+}
+
+/// Takes everything back that is published on pods whose runtime keeps nothing about them any more.
+/// The reference's portmap leaves rules of a pod without ports of its own; nobody else would find
+/// them.
+///
+/// # Errors
+/// When the rules cannot be taken away.
+pub fn forget_gone() -> Result<(), PluginError> {
+    let records = published();
+    if records.is_empty() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(RESULTS).into_iter().flatten().filter_map(Result::ok);
+    let names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    for record in records {
+        let wanted = format!("{}-{}-", record.network, record.sandbox);
+        if !names.iter().any(|name| name.starts_with(&wanted)) {
+            forget(&record.sandbox)?;
+        }
+    }
     Ok(())
 }
 

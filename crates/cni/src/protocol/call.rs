@@ -124,7 +124,7 @@ impl Call {
 
     /// The same call for another command, as plugins delegate it.
     #[must_use]
-    pub(crate) fn with_command(&self, command: Command) -> Self {
+    pub fn with_command(&self, command: Command) -> Self {
         let mut call = self.clone();
         call.command = command;
         call.environment.command = command.to_string();
@@ -133,7 +133,7 @@ impl Call {
 
     /// The same call with another configuration.
     #[must_use]
-    pub(crate) fn with_config(&self, config: Value) -> Self {
+    pub fn with_config(&self, config: Value) -> Self {
         Self { config, ..self.clone() }
     }
 

@@ -43,6 +43,14 @@ pub trait Plugin: Sync {
     /// When something cannot be taken away.
     fn gc(&self, call: &Call) -> Result<(), PluginError>;
 
+    /// Reads its configuration and touches nothing; what the fuzzer calls.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    fn probe(&self, call: &Call) -> Result<(), PluginError> {
+        call.previous().map(drop)
+    }
+
     /// Tells whether ADD could work now.
     ///
     /// # Errors

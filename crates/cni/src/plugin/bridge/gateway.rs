@@ -6,7 +6,6 @@ use std::{
 };
 
 use ipnet::IpNet;
-use nix::errno::Errno;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::{config::Config, ports};
@@ -100,11 +99,8 @@ fn ensure_address(
         }
         host.delete_address(bridge, other)?;
     }
-    match host.add_address(bridge, net) {
-        // Another plugin was faster.
-        Err(error) if error.is(&[Errno::EEXIST]) => return Ok(()),
-        added => added?,
-    }
+    // Another plugin may be faster.
+    host.replace_address(bridge, net)?;
     pin_mac(host, bridge)
 }
 

@@ -9,7 +9,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs, io,
     net::IpAddr,
     os::unix::fs::{DirBuilderExt, MetadataExt},
@@ -50,8 +49,7 @@ impl Index {
         let Ok(stamp) = stamp(directory) else { return };
         let mut text = format!("{stamp}\n");
         for (address, owner) in &self.owners {
-            // Writing to a text does not fail.
-            drop(writeln!(text, "{address} {owner}"));
+            text.extend([address.to_string().as_str(), " ", owner, "\n"]);
         }
         drop(
             fs::DirBuilder::new()
