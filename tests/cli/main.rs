@@ -8,6 +8,7 @@ mod images;
 mod input;
 mod interrupt;
 mod ps;
+mod publish;
 mod run;
 mod runtimes;
 mod streams;

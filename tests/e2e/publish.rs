@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crilet_cri::fake::Fake;
 use crilet_testkit::{Host, Place, SystemContainerd, wait_until};
 
 use crate::support::{assert_contains, busybox, crilet, crilet_ends_with};
@@ -159,4 +160,62 @@ fn a_missing_plugin_program_is_told_with_what_to_do() {
     assert_contains(&said.stderr, "network plugin `bridge` is not in `/opt`");
     let said = crilet(&host, &["runtime", "up", "--cni-plugins", "opt"]).output().unwrap();
     assert_eq!(said.status, 64, "{said}");
+}
+
+/// CRI-O is not in Debian; the fake runtime answers as it does. What CNI has made is real: bridge
+/// and lease by crilet's plugins, no portmap in the list, as CRI-O maps ports itself.
+#[test]
+fn pods_of_crio_get_ports_too() {
+    let host = Host::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let fake = Fake::builder().crio().image("app:1");
+    let fake = fake.start(&directory.path().join("cri.sock")).unwrap();
+    let socket = fake.endpoint().to_string();
+    host.write(
+        "/root/pod/pod.yaml",
+        "metadata: {name: site, namespace: default, uid: site-uid}\nlog_directory: /root/log\n",
+    )
+    .unwrap();
+    let container = "metadata: {name: web}\nimage: {image: 'app:1'}\nlog_path: web.log\n";
+    host.write("/root/pod/web.yaml", container).unwrap();
+    let run = |arguments: &[&str]| {
+        let arguments = [&["-r", &socket, "-i", &socket], arguments].concat();
+        crilet(&host, &arguments).output().unwrap()
+    };
+    let id = run(&["run", "/root/pod"]).stdout.lines().last().unwrap_or_default().to_owned();
+    let pods: serde_json::Value = serde_json::from_str(&run(&["ps", "-o", "json"]).stdout).unwrap();
+    let sandbox = pods[0]["id"].as_str().unwrap_or(&id).to_owned();
+    let ip = pods[0]["details"]["ips"][0].as_str().unwrap().to_owned();
+
+    let none = run(&["publish", "site", "9090:80"]);
+    assert_eq!(none.status, 1, "{none}");
+    assert_contains(&none.stderr, "pod has no CNI network: nothing about ");
+    // What ocicni's libcni keeps about the attachment.
+    let result = serde_json::json!({
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": "eth0", "sandbox": "/run/netns/x"}],
+        "ips": [{"interface": 0, "address": format!("{ip}/16")}],
+    });
+    let cached = serde_json::json!({
+        "kind": "cniCacheV1", "containerId": sandbox, "networkName": "crio", "ifName": "eth0",
+        "result": result,
+    });
+    let path = format!("/var/lib/cni/results/crio-{sandbox}-eth0");
+    host.write(&path, cached.to_string()).unwrap();
+    let said = run(&["publish", "site", "9090:80"]);
+    assert_eq!((said.status, said.stdout.as_str()), (0, "9090->80/tcp\n"), "{said}");
+    assert_contains(&rules(&host), &format!("--to-destination {ip}:80"));
+    assert_contains(&run(&["ps"]).stdout, "9090->80");
+
+    // CRI-O calls the bridge plugin alone, perhaps with the namespace gone.
+    let config = serde_json::json!({
+        "cniVersion": "1.0.0", "name": "crio", "type": "bridge", "ipam": {"type": "host-local",
+            "ranges": [[{"subnet": "10.85.0.0/16"}]]},
+    });
+    let bridge = host.command(env!("CARGO_BIN_EXE_crilet-cni")).arg("bridge");
+    let bridge = bridge.env("CNI_COMMAND", "DEL").env("CNI_CONTAINERID", &sandbox);
+    let bridge = bridge.env("CNI_IFNAME", "eth0").env("CNI_PATH", "/opt");
+    bridge.input(config.to_string()).success().unwrap();
+    assert_eq!(rules(&host), "");
+    assert_eq!(host.shell("ls /run/crilet/published").success().unwrap(), "");
 }
