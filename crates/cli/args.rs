@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    apply, delete, describe, events, get, global::Global, image, install, log, logs, ps, restart,
-    rm, run, runtime, serve, start, stop, version, wait,
+    apply, cni, delete, describe, events, get, global::Global, image, install, log, logs, ps,
+    publish, restart, rm, run, runtime, serve, start, stop, version, wait,
 };
 
 /// Pods on one machine, without Kubernetes.
@@ -55,10 +55,16 @@ pub(crate) enum Verb {
     Logs(logs::LogsArgs),
     /// Keep logs within their limits, and see what they take
     Log(log::LogArgs),
+    /// Lead ports of the host to a pod that runs
+    Publish(publish::PublishArgs),
+    /// Take back what `publish` did
+    Unpublish(publish::UnpublishArgs),
     /// Load, make and list images without a registry
     Image(image::ImageArgs),
     /// Manage crilet's own containerd
     Runtime(runtime::RuntimeArgs),
+    /// Give crilet's network plugins to other runtimes
+    Cni(cni::CniArgs),
     /// Show the versions of crilet and of the runtime
     Version(version::VersionArgs),
 }

@@ -1,8 +1,12 @@
 //! From flags, environment and files to a connected client. The only place that reads the
 //! environment.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
+use crilet_cni::PROGRAM;
 use crilet_cri::{
     Client, Deadlines, Endpoint,
     discovery::{self, Found, Search},
@@ -78,6 +82,19 @@ pub(crate) fn log_filter() -> Option<String> {
 /// The journal's stream, if a service manager has led stderr there.
 pub(crate) fn journal_stream() -> Option<String> {
     env::var("JOURNAL_STREAM").ok()
+}
+
+/// The program that crilet's network plugins are: beside crilet itself, or where packages put
+/// programs that people do not call.
+pub(crate) fn plugin_program() -> PathBuf {
+    let own = env::current_exe().unwrap_or_default();
+    let beside = own.with_file_name(PROGRAM);
+    let of_package = own.parent().and_then(Path::parent);
+    let of_package = of_package.map(|prefix| prefix.join("libexec/crilet").join(PROGRAM));
+    match of_package {
+        Some(path) if !beside.exists() && path.exists() => path,
+        _ => beside,
+    }
 }
 
 /// Where pods' own files are.

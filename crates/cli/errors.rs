@@ -5,6 +5,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crilet_api::{ClientError, ErrorCode};
+use crilet_cni::{InstallError as PluginsError, PublishError};
 use crilet_core::ErrorChain;
 use crilet_cri::{CriError, InvalidEndpoint, config::Findings, discovery::DiscoveryError};
 use crilet_daemon::{ConfigError, InstallError, RunError};
@@ -146,6 +147,18 @@ pub(crate) enum CliError {
     /// Somebody else looks after a pod's logs.
     #[error("pod `{pod}` is a kubelet's, which rotates its logs itself")]
     KubeletsPod { pod: String },
+    /// crilet's plugins could not be installed or taken away.
+    #[error("failed to change the plugins")]
+    Plugins(#[from] PluginsError),
+    /// A port could not be published or taken back.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The pod shares the host's network.
+    #[error("pod `{pod}` has the host's network, so its ports are the host's")]
+    HostNetwork { pod: String },
+    /// The pod does not run.
+    #[error("pod `{pod}` does not run")]
+    NotRunning { pod: String },
     /// A pod is there already and is not what was asked for.
     #[error("pod `{pod}` {state}")]
     Exists { pod: String, state: &'static str },
@@ -186,9 +199,12 @@ impl CliError {
             Self::Logs(LogError::Runtime(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Logs(_) | Self::KubeletsPod { .. } => FAILED,
             Self::Pattern(_) | Self::Setting { .. } => USAGE,
-            Self::Find(_) | Self::FindKept(_) | Self::NoContainer { .. } | Self::NoLog { .. } => {
-                NO_POD
-            }
+            Self::Find(_)
+            | Self::FindKept(_)
+            | Self::NotRunning { .. }
+            | Self::NoContainer { .. }
+            | Self::NoLog { .. } => NO_POD,
+            Self::Plugins(_) | Self::Publish(_) | Self::HostNetwork { .. } => FAILED,
             Self::Launch(error) => launch_code(error),
             Self::Exists { .. } | Self::Kept { .. } => EXISTS,
             Self::Daemon(error) => daemon_code(error),
@@ -212,6 +228,7 @@ impl CliError {
             Self::Credentials(error) => error.hint(),
             Self::Embedded(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Plugins(error) => error.hint().map(str::to_owned),
             Self::Log { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
                 Some("`crilet runtime up` starts the embedded runtime".to_owned())
             }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod args;
+mod cni;
 mod connect;
 mod daemon;
 mod delete;
@@ -20,6 +21,7 @@ mod output;
 mod pods;
 mod progress;
 mod ps;
+mod publish;
 mod restart;
 mod rm;
 mod run;
@@ -82,6 +84,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Install(args) => install::run(&args),
         Verb::Logs(args) => logs::run(global, args).await,
         Verb::Log(args) => log::run(global, args).await,
+        Verb::Publish(args) => publish::run(global, args).await,
+        Verb::Unpublish(args) => publish::run_unpublish(global, args).await,
+        Verb::Cni(args) => cni::run(args),
         Verb::Image(args) => image::run(global, args).await,
         Verb::Runtime(args) => runtime::run(args).await,
         Verb::Version(args) => version::run(global, args).await,

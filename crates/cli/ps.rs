@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::SystemTime};
 use clap::Args;
 use crilet_cri::inventory::{self, Container, ContainerState, Detail, Pod, PodState};
 
-use crate::{connect, errors::CliError, global::Global, output, values};
+use crate::{connect, errors::CliError, global::Global, output, publish, values};
 
 /// How much of an id is shown.
 const SHORT_ID: usize = 13;
@@ -47,7 +47,8 @@ pub(crate) async fn run(global: &Global, args: PsArgs) -> Result<ExitCode, CliEr
         (_, Format::Table) => Detail::Pods,
         (_, Format::Json) => Detail::Full,
     };
-    let pods = select(inventory::read(&client, detail).await?, &args)?;
+    let mut pods = select(inventory::read(&client, detail).await?, &args)?;
+    publish::add_published(&mut pods);
     let written = match args.output {
         _ if args.quiet => output::data(&lines(pods.iter().map(|pod| pod.id.clone()))),
         Format::Name => output::data(&lines(pods.iter().map(Pod::full_name))),

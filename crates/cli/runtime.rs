@@ -1,11 +1,11 @@
 //! `crilet runtime`: the embedded containerd.
 
-use std::{fs, io, process::ExitCode, time::Duration};
+use std::{fs, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
 use crilet_pod::StateDir;
 use crilet_runtime::{
-    DownReport, Layout, Mirror, Options, RuntimeStatus, UpReport, down, show_log, status,
+    DownReport, Layout, Mirror, Options, Plugins, RuntimeStatus, UpReport, down, show_log, status,
     supervise, up,
 };
 
@@ -44,6 +44,10 @@ struct UpArgs {
     /// and is remembered for the next time
     #[arg(long, value_name = "REGISTRY=URL")]
     mirror: Vec<Mirror>,
+    /// Whose network plugins pods get: `own`, or a directory such as /usr/lib/cni; remembered for
+    /// the next time
+    #[arg(long, value_name = "DIR", value_parser = plugins)]
+    cni_plugins: Option<Plugins>,
     /// Forget the mirrors of last time
     #[arg(long)]
     no_mirrors: bool,
@@ -90,9 +94,27 @@ pub(crate) async fn run(args: RuntimeArgs) -> Result<ExitCode, CliError> {
     }
 }
 
+/// `own`, or the absolute path of a directory.
+fn plugins(text: &str) -> Result<Plugins, String> {
+    if text == "own" {
+        return Ok(Plugins::Own);
+    }
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(Plugins::Directory(path))
+    } else {
+        Err("must be `own` or the absolute path of a directory".to_owned())
+    }
+}
+
 async fn run_up(layout: &Layout, args: UpArgs) -> Result<ExitCode, CliError> {
     let chosen = args.no_mirrors || !args.mirror.is_empty();
-    let options = Options { mirrors: chosen.then_some(args.mirror), ..Options::default() };
+    let options = Options {
+        mirrors: chosen.then_some(args.mirror),
+        plugins: args.cni_plugins,
+        plugin_program: connect::plugin_program(),
+        ..Options::default()
+    };
     let report = up(layout, &options).await?;
     tell_up(layout, &report);
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ mod input;
 mod interrupt;
 mod logs;
 mod ps;
+mod publish;
 mod run;
 mod runtimes;
 mod streams;

@@ -8,6 +8,7 @@ mod image;
 mod images;
 mod logs;
 mod manifests;
+mod publish;
 mod pull;
 mod runtime;
 mod serve;

@@ -2,3 +2,4 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
 
 mod cni;
+mod plugins;

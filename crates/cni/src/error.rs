@@ -48,6 +48,13 @@ pub enum CniError {
         #[source]
         cause: ExecError,
     },
+    /// The guard of 127.0.0.0/8 could not be removed.
+    #[error("remove the guard of 127.0.0.0/8")]
+    Guard {
+        /// What refused.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
     /// Randomness for an own IPv6 prefix could not be had.
     #[error("read `{}`", path.display())]
     Random {

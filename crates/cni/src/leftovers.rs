@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, sync::OnceLock};
 use crilet_core::exec::{ExecError, Invocation, find_program};
 use serde::{Deserialize, Serialize};
 
-use crate::CniError;
+use crate::{CniError, ports::localnet};
 
 /// Chains that portmap shares among networks; the first one leads to the others.
 const SHARED: [&str; 3] = ["CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"];
@@ -94,6 +94,12 @@ pub async fn clean_chains(network: &str, before: SharedChains) -> Result<Vec<Str
     let mut removed = Vec::new();
     for (family, foreign) in [(Family::Ipv4, before.ipv4), (Family::Ipv6, before.ipv6)] {
         removed.extend(clean_family(family, network, foreign).await?);
+    }
+    // The guard of 127.0.0.0/8 goes with the last bridge that routes it.
+    let closed = tokio::task::spawn_blocking(localnet::close).await;
+    let closed = closed.map_err(|error| CniError::Guard { cause: error.into() })?;
+    if closed.map_err(|error| CniError::Guard { cause: error.into() })? {
+        removed.push(localnet::GUARD.to_owned());
     }
     Ok(removed)
 }

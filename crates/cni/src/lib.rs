@@ -6,13 +6,28 @@
 //! - [`remove_bridge`] and [`clean_chains`] take away what plugins leave behind.
 
 mod conflist;
+mod delegate;
 mod error;
+mod host_network;
+mod install;
+mod kernel;
 mod leftovers;
-mod netlink;
+mod lock;
+mod netfilter;
 mod network;
+mod plugin;
+mod ports;
+pub mod protocol;
 
 pub use conflist::{Conflist, InvalidConflist, Plugin};
 pub use error::CniError;
+pub use host_network::remove_bridge;
+pub use install::{InstallError, Installed, PROGRAM, install, uninstall};
 pub use leftovers::{Family, SharedChains, clean_chains, nat_works, shared_chains};
-pub use netlink::remove_bridge;
+pub use lock::remove_state;
 pub use network::{BRIDGE, NETWORK, Network, NoIpv6, choose};
+pub use plugin::{PLUGINS, find as find_plugin};
+pub use ports::{
+    InvalidMapping, PodPorts, PortMapping, Protocol, PublishError, Published, forget_gone, publish,
+    published, unpublish,
+};

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     CniError, Conflist, Family,
+    host_network::{HostNetwork, host_network},
     leftovers::nat_works,
-    netlink::{HostNetwork, host_network},
 };
 
 /// Name of the network; it is part of chain names, comments and lease paths.

@@ -34,7 +34,27 @@ pub fn write_durably(path: &Path, contents: &[u8], mode: u32) -> Result<(), Writ
     replace(path, contents, mode).map_err(|cause| WriteError { path: path.to_owned(), cause })
 }
 
+/// Replaces a file so that a reader sees the old content or the new; a power cut may leave neither.
+///
+/// For what is worth nothing after a restart of the machine.
+///
+/// # Errors
+/// What the kernel says; then the old file stays and no temporary one.
+pub fn replace_quickly(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    replace_by(path, |temporary| write_new(temporary, contents, mode).map(drop), |_| Ok(()))
+}
+
 fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let write = |temporary: &Path| write_new(temporary, contents, mode)?.sync_all();
+    replace_by(path, write, sync_directory)
+}
+
+/// Writes a temporary file beside `path`, renames it over that, and finishes with the directory.
+fn replace_by(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+    finish: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "path names no file");
     let name = path.file_name().ok_or_else(invalid)?;
     let directory = match path.parent() {
@@ -47,9 +67,9 @@ fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     temporary_name.push(format!(".{}-{number}.tmp", process::id()));
     let temporary = directory.join(temporary_name);
 
-    let written = write_synced(&temporary, contents, mode)
+    let written = write(&temporary)
         .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_directory(directory));
+        .and_then(|()| finish(directory));
     if written.is_err() {
         // The first error is the one to report; the file may not exist, or be the target by now.
         drop(fs::remove_file(&temporary));
@@ -57,7 +77,7 @@ fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
-fn write_synced(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<File> {
     // Another process with our id may have died here before; its leftover is replaced.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -65,7 +85,7 @@ fn write_synced(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(contents)?;
-    file.sync_all()
+    Ok(file)
 }
 
 /// Flushes a directory, so that files created, renamed or removed in it stay so.
@@ -95,6 +115,16 @@ mod tests {
         write_durably(&path, b"second", 0o640).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o640);
+        assert_eq!(names(directory.path()), ["state"]);
+    }
+
+    #[test]
+    fn a_file_is_replaced_quickly() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        replace_quickly(&path, b"first", 0o600).unwrap();
+        replace_quickly(&path, b"second", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(names(directory.path()), ["state"]);
     }
 

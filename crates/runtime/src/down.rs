@@ -202,6 +202,7 @@ async fn take_down(layout: &Layout, problems: &mut Problems) -> BTreeSet<String>
     }
     remove_results(&pods.ids, problems);
     problems.note("remove", layout.state(), remove_tree(layout.state()));
+    crilet_cni::remove_state();
     if let Some(parent) = layout.state().parent() {
         remove_if_empty(parent);
     }

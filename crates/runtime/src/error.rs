@@ -51,15 +51,18 @@ pub enum RuntimeError {
         /// The path.
         path: PathBuf,
     },
+    /// crilet's own network plugins could not be installed.
+    #[error("failed to install network plugins")]
+    Plugins(#[source] crilet_cni::InstallError),
     /// No directory holds all network plugins that are needed.
     #[error(
-        "network plugin `{plugin}` is not installed in any of {searched} (Debian package `containernetworking-plugins`: apt-get install containernetworking-plugins)"
+        "network plugin `{plugin}` is not in `{}` (Debian package `containernetworking-plugins` has it in /usr/lib/cni)", directory.display()
     )]
     NoPlugin {
         /// The first missing plugin.
         plugin: String,
-        /// The directories that were searched.
-        searched: String,
+        /// The directory that was named.
+        directory: PathBuf,
     },
     /// containerd says something else than its version.
     #[error("`{} --version` answers `{answer}`, which holds no version", program.display())]
@@ -133,6 +136,7 @@ impl RuntimeError {
         match self {
             Self::NotRoot => Some("run it with sudo".to_owned()),
             Self::Cri(error) => error.hint(),
+            Self::Plugins(error) => error.hint().map(str::to_owned),
             _ => None,
         }
     }

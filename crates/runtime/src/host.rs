@@ -16,9 +16,6 @@ use crate::{
     config::{Cgroups, HostFacts, Version},
 };
 
-/// Where distributions and projects install network plugins.
-const PLUGIN_DIRECTORIES: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
-
 /// containerd 1.x brings the loopback interface of each pod up with a plugin of its own accord.
 const LOOPBACK: &str = "loopback";
 
@@ -28,8 +25,14 @@ const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
 /// Looks at everything that containerd's configuration depends on. `plugins` are the network
-/// plugins that will be called; `root` is an existing directory on the file system of the images.
-pub(crate) async fn look(plugins: &[&str], root: &Path) -> Result<HostFacts, RuntimeError> {
+/// plugins that will be called, `directory` is where they must be; `root` is an existing directory
+/// on the file system of the images.
+pub(crate) async fn look(
+    plugins: &[&str],
+    directory: &Path,
+    root: &Path,
+) -> Result<HostFacts, RuntimeError> {
+    check_plugins(plugins, directory)?;
     let containerd = find_program("containerd")?;
     let runc = find_program("runc")?;
     find_program("containerd-shim-runc-v2")?;
@@ -38,7 +41,7 @@ pub(crate) async fn look(plugins: &[&str], root: &Path) -> Result<HostFacts, Run
     Ok(HostFacts {
         version: version(containerd).await?,
         runc,
-        plugin_directory: plugin_directory(plugins, &PLUGIN_DIRECTORIES.map(Path::new))?,
+        plugin_directory: directory.to_owned(),
         cgroups: cgroups()?,
         may_lower_oom_score: may_lower_oom_score(),
         overlay: can_overlay(root)?,
@@ -52,25 +55,13 @@ async fn version(program: PathBuf) -> Result<Version, RuntimeError> {
     Version::parse(&answer).ok_or(RuntimeError::Version { program, answer })
 }
 
-/// The first directory with all plugins: containerd before 2.1 searches only one.
-fn plugin_directory(plugins: &[&str], directories: &[&Path]) -> Result<PathBuf, RuntimeError> {
-    let missing = |directory: &Path| {
-        let mut needed = plugins.iter().copied().chain([LOOPBACK]);
-        needed.find(|plugin| !directory.join(plugin).is_file())
-    };
-    if let Some(found) = directories.iter().find(|directory| missing(directory).is_none()) {
-        return Ok((*found).to_owned());
-    }
-    let partial = directories.iter().find(|directory| directory.is_dir());
-    let plugin =
-        partial.and_then(|directory| missing(directory)).or_else(|| plugins.first().copied());
-    Err(RuntimeError::NoPlugin {
-        plugin: plugin.unwrap_or(LOOPBACK).to_owned(),
-        searched: directories
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", "),
+/// containerd would say only at the first pod that one is missing.
+fn check_plugins(plugins: &[&str], directory: &Path) -> Result<(), RuntimeError> {
+    let mut needed = plugins.iter().copied().chain([LOOPBACK]);
+    let missing = needed.find(|plugin| !directory.join(plugin).is_file());
+    missing.map_or(Ok(()), |plugin| {
+        let plugin = plugin.to_owned();
+        Err(RuntimeError::NoPlugin { plugin, directory: directory.to_owned() })
     })
 }
 
@@ -135,21 +126,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_directory_with_all_plugins_is_taken() {
+    fn a_directory_must_have_all_plugins() {
         let directory = tempfile::tempdir().unwrap();
-        let (half, whole) = (directory.path().join("half"), directory.path().join("whole"));
-        for path in
-            [half.join("bridge"), whole.join("bridge"), whole.join("portmap"), whole.join(LOOPBACK)]
-        {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
+        for name in ["bridge", "portmap"] {
+            fs::write(directory.path().join(name), "").unwrap();
         }
         let plugins = ["bridge", "portmap"];
-        assert_eq!(plugin_directory(&plugins, &[&half, &whole]).unwrap(), whole);
-        let text = plugin_directory(&plugins, &[&half]).unwrap_err().to_string();
-        assert!(text.starts_with("network plugin `portmap` is not installed in any of "), "{text}");
-        assert!(text.contains("apt-get install containernetworking-plugins"), "{text}");
-        let nowhere = plugin_directory(&plugins, &[Path::new("/nowhere")]).unwrap_err();
-        assert!(nowhere.to_string().contains("`bridge`"), "{nowhere}");
+        let text = check_plugins(&plugins, directory.path()).unwrap_err().to_string();
+        assert!(text.starts_with("network plugin `loopback` is not in `"), "{text}");
+        assert!(text.contains("`containernetworking-plugins`"), "{text}");
+        fs::write(directory.path().join(LOOPBACK), "").unwrap();
+        check_plugins(&plugins, directory.path()).unwrap();
     }
 }

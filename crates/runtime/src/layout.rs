@@ -69,6 +69,12 @@ impl Layout {
         self.root.join("cni/net.d")
     }
 
+    /// Directory of crilet's own network plugins.
+    #[must_use]
+    pub fn plugins(&self) -> PathBuf {
+        self.root.join("cni/bin")
+    }
+
     /// Directory of address leases. They end with the machine, as the pods that hold them do.
     #[must_use]
     pub fn leases(&self) -> PathBuf {

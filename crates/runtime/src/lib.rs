@@ -32,4 +32,4 @@ pub use mirror::{InvalidMirror, Mirror};
 pub use pause::PAUSE_IMAGE;
 pub use status::{RuntimeStatus, status};
 pub use supervisor::supervise;
-pub use up::{Options, UpReport, up};
+pub use up::{Options, Plugins, UpReport, up};

@@ -3,7 +3,7 @@
 use std::{
     env, fs, io,
     os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
@@ -51,8 +51,23 @@ const LONGEST_SOCKET_PATH: usize = 107;
 pub struct Options {
     /// Registry mirrors, asked in this order; `None` keeps those of the last `up`.
     pub mirrors: Option<Vec<Mirror>>,
+    /// Whose network plugins pods get; `None` keeps those of the last `up`, at first crilet's own.
+    pub plugins: Option<Plugins>,
+    /// The program that crilet's own plugins are.
+    pub plugin_program: PathBuf,
     /// The program and leading arguments that run [`crate::supervise`], without the environment.
     pub supervisor: Vec<String>,
+}
+
+/// Whose network plugins pods get.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plugins {
+    /// crilet's own.
+    #[default]
+    Own,
+    /// Those in a directory.
+    Directory(PathBuf),
 }
 
 /// What `up` did.
@@ -79,6 +94,8 @@ pub(crate) struct Settings {
     version: u32,
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) network: Network,
+    #[serde(default)]
+    pub(crate) plugins: Plugins,
 }
 
 const SETTINGS_VERSION: u32 = 1;
@@ -94,7 +111,8 @@ pub async fn up(layout: &Layout, options: &Options) -> Result<UpReport, RuntimeE
     let before = read_settings(layout);
     let (settings, no_ipv6) = decide(before.as_ref(), options).await?;
     let conflist = settings.network.conflist(&layout.leases())?;
-    let facts = host::look(&conflist.programs(), layout.root()).await?;
+    let plugins = plugin_directory(layout, &settings.plugins, options)?;
+    let facts = host::look(&conflist.programs(), &plugins, layout.root()).await?;
     let must_restart = write_files(layout, &settings, &facts, &conflist)?;
     let was_running = is_supervised(layout);
     if !was_running {
@@ -171,7 +189,29 @@ async fn decide(
     let (network, no_ipv6) = choose(before.map(|before| &before.network)).await?;
     let kept = || before.map_or_else(Vec::new, |before| before.mirrors.clone());
     let mirrors = options.mirrors.clone().unwrap_or_else(kept);
-    Ok((Settings { version: SETTINGS_VERSION, mirrors, network }, no_ipv6))
+    let plugins = match (&options.plugins, before) {
+        (Some(plugins), _) => plugins.clone(),
+        (None, Some(before)) => before.plugins.clone(),
+        (None, None) => Plugins::Own,
+    };
+    Ok((Settings { version: SETTINGS_VERSION, mirrors, network, plugins }, no_ipv6))
+}
+
+/// Where the plugins are; crilet's own are put there, and replaced after an upgrade.
+fn plugin_directory(
+    layout: &Layout,
+    plugins: &Plugins,
+    options: &Options,
+) -> Result<PathBuf, RuntimeError> {
+    match plugins {
+        Plugins::Directory(directory) => Ok(directory.clone()),
+        Plugins::Own => {
+            let directory = layout.plugins();
+            crilet_cni::install(&directory, &options.plugin_program, true)
+                .map_err(RuntimeError::Plugins)?;
+            Ok(directory)
+        }
+    }
 }
 
 /// Writes what containerd reads; `true` when it has to start anew to see it.
@@ -384,6 +424,13 @@ fn describe_changes(before: &Settings, now: &Settings) -> Vec<String> {
     changes.extend(gone.map(|mirror| format!("mirror {mirror} is not asked any more")));
     if changes.is_empty() && before.mirrors != now.mirrors {
         changes.push("mirrors are asked in another order now".to_owned());
+    }
+    match &now.plugins {
+        plugins if *plugins == before.plugins => {}
+        Plugins::Own => changes.push("pods get crilet's own network plugins now".to_owned()),
+        Plugins::Directory(directory) => {
+            changes.push(format!("pods get the network plugins of {} now", directory.display()));
+        }
     }
     if before.network != now.network {
         changes.push(format!("pods live in {} now, no more in {}", now.network, before.network));

@@ -9,6 +9,8 @@ const IMPORT: Duration = Duration::from_secs(120);
 const SOCKET: &str = "/run/containerd/containerd.sock";
 const PAUSE: &str = "crilet.test/pause:1";
 
+/// Where Debian has network plugins, as the configuration says.
+const PLUGINS: &str = "/usr/lib/cni";
 /// The machine's own containerd: its socket, configuration and networks are where Debian puts them.
 ///
 /// `restrict_oom_score_adj` is set, because machines that tests run on may lack CAP_SYS_RESOURCE.
@@ -51,8 +53,17 @@ impl Host {
     ///
     /// When it does not answer within 30 seconds: with its log.
     pub fn system_containerd(&self) -> Result<SystemContainerd> {
+        self.system_containerd_with(PLUGINS)
+    }
+
+    /// As [`Host::system_containerd`], with the network plugins of a directory.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn system_containerd_with(&self, plugins: &str) -> Result<SystemContainerd> {
         let pause = Images::archive("busybox", "crilet.test/busybox:1")?;
-        self.write("/etc/containerd/config.toml", CONFIG)?;
+        self.write("/etc/containerd/config.toml", CONFIG.replace(PLUGINS, plugins))?;
         self.write("/etc/cni/net.d/10-system.conflist", NETWORK)?;
         let mut service = self.command("containerd").spawn()?;
         wait_until("an answer of containerd", START, || {

@@ -1,0 +1,158 @@
+//! Routes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use rtnetlink::{
+    RouteMessageBuilder,
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        route::{
+            RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+        },
+    },
+};
+
+use super::{KernelError, Link, Netlink, netlink::Mode};
+use crate::protocol::Route;
+
+impl Netlink {
+    /// Adds a route over a link, with `gateway` where the route has none of its own.
+    ///
+    /// # Errors
+    /// When the kernel refuses, with `EEXIST` when there is such a route.
+    pub(crate) fn add_route(
+        &self,
+        link: &Link,
+        route: &Route,
+        gateway: Option<IpAddr>,
+    ) -> Result<(), KernelError> {
+        let gateway = route.gw.or(gateway);
+        let message = RouteNetlinkMessage::NewRoute(route_message(link, route, gateway));
+        let action = || {
+            let via = gateway.map_or_else(String::new, |gateway| format!(" via {gateway}"));
+            format!("add route {}{via} over link `{}`", route.dst, link.name)
+        };
+        self.request(message, Mode::Create, action).map(drop)
+    }
+
+    /// The link over which packets to an address leave.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked, or knows no way.
+    pub(crate) fn output_link(&self, address: IpAddr) -> Result<Option<u32>, KernelError> {
+        let message = match address {
+            IpAddr::V4(address) => {
+                RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build()
+            }
+            IpAddr::V6(address) => {
+                RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128).build()
+            }
+        };
+        let action = || format!("find the route to {address}");
+        let answers = self.request(RouteNetlinkMessage::GetRoute(message), Mode::Get, action)?;
+        Ok(answers.into_iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(route) => output(&route),
+            _ => None,
+        }))
+    }
+
+    /// Routes of one family, in all tables.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub(crate) fn routes(&self, is_v4: bool) -> Result<Vec<RouteMessage>, KernelError> {
+        let message = if is_v4 {
+            RouteMessageBuilder::<Ipv4Addr>::new().build()
+        } else {
+            RouteMessageBuilder::<Ipv6Addr>::new().build()
+        };
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let answers = self.request(message, Mode::List, || "list routes".to_owned())?;
+        Ok(answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewRoute(route) => Some(route),
+                _ => None,
+            })
+            .collect())
+    }
+}
+
+/// The link that a route leads over.
+pub(crate) fn output(route: &RouteMessage) -> Option<u32> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}
+
+/// The network that a route leads to; the whole family's for a default route.
+pub(crate) fn destination(route: &RouteMessage) -> Option<IpNet> {
+    let address = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(address) => plain(address),
+        _ => None,
+    });
+    let any = match route.header.address_family {
+        AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    IpNet::new(address.unwrap_or(any), route.header.destination_prefix_length).ok()
+}
+
+/// The next hop of a route.
+pub(crate) fn gateway(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(address) => plain(address),
+        _ => None,
+    })
+}
+
+fn plain(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}
+
+fn route_message(link: &Link, route: &Route, gateway: Option<IpAddr>) -> RouteMessage {
+    let mut message = match route.dst {
+        IpNet::V4(net) => {
+            let mut builder = RouteMessageBuilder::<Ipv4Addr>::new()
+                .output_interface(link.index)
+                .destination_prefix(net.network(), net.prefix_len());
+            if let Some(IpAddr::V4(gateway)) = gateway {
+                builder = builder.gateway(gateway);
+            }
+            builder.build()
+        }
+        IpNet::V6(net) => {
+            let mut builder = RouteMessageBuilder::<Ipv6Addr>::new()
+                .output_interface(link.index)
+                .destination_prefix(net.network(), net.prefix_len());
+            if let Some(IpAddr::V6(gateway)) = gateway {
+                builder = builder.gateway(gateway);
+            }
+            builder.build()
+        }
+    };
+    message.header.protocol = RouteProtocol::Boot;
+    // As the reference does: a route without a gateway is in reach of the link unless told
+    // otherwise.
+    message.header.scope = match route.scope {
+        Some(scope) => RouteScope::from(scope),
+        None => RouteScope::Universe,
+    };
+    let metrics = [route.mtu.map(RouteMetric::Mtu), route.advmss.map(RouteMetric::Advmss)];
+    let metrics: Vec<_> = metrics.into_iter().flatten().collect();
+    if !metrics.is_empty() {
+        message.attributes.push(RouteAttribute::Metrics(metrics));
+    }
+    message.attributes.extend(route.priority.map(RouteAttribute::Priority));
+    if let Some(table) = route.table {
+        message.attributes.push(RouteAttribute::Table(table));
+    }
+    message
+}

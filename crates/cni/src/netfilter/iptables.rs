@@ -1,0 +1,110 @@
+//! Rules by `iptables-restore`.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use crilet_core::exec::{ExecError, Invocation, find_program};
+
+use crate::leftovers::Family;
+
+/// How long a program that waits for the lock of the tables may take. The reference waits for
+/// ever, so that a stuck holder keeps pods from starting without a word.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Which of the kernel's two packet filters the host's `iptables` is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// Through nf_tables.
+    Nft,
+    /// The original tables.
+    Legacy,
+}
+
+/// The tools of one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tools {
+    pub(crate) family: Family,
+    pub(crate) flavour: Flavour,
+    restore: PathBuf,
+    save: PathBuf,
+}
+
+impl Tools {
+    /// Finds the tools of a family.
+    ///
+    /// # Errors
+    /// When one is not installed.
+    pub(crate) fn find(family: Family) -> Result<Self, ExecError> {
+        let name = match family {
+            Family::Ipv4 => "iptables",
+            Family::Ipv6 => "ip6tables",
+        };
+        let restore = find_program(&format!("{name}-restore"))?;
+        let save = find_program(&format!("{name}-save"))?;
+        let flavour = flavour(&restore);
+        Ok(Self { family, flavour, restore, save })
+    }
+
+    /// Finds the tools of the legacy tables, whichever `iptables` is made for.
+    ///
+    /// # Errors
+    /// When one is not installed.
+    pub(crate) fn find_legacy(family: Family) -> Result<Self, ExecError> {
+        let usual = Self::find(family);
+        if let Ok(tools) = usual
+            && tools.flavour == Flavour::Legacy
+        {
+            return Ok(tools);
+        }
+        let name = match family {
+            Family::Ipv4 => "iptables-legacy",
+            Family::Ipv6 => "ip6tables-legacy",
+        };
+        let restore = find_program(&format!("{name}-restore"))?;
+        let save = find_program(&format!("{name}-save"))?;
+        Ok(Self { family, flavour: Flavour::Legacy, restore, save })
+    }
+
+    /// Makes one transaction of `script`, in `iptables-restore`'s words; what it does not name stays.
+    ///
+    /// # Errors
+    /// What the program says; then nothing was changed.
+    pub(crate) fn restore(&self, script: &str) -> Result<(), ExecError> {
+        let restore = Invocation::at(&self.restore).args(["--noflush", "--wait"]).limit(LIMIT);
+        restore.input(script).run_blocking().map(drop)
+    }
+
+    /// The rules of a table, in the words that add them.
+    ///
+    /// # Errors
+    /// What the program says.
+    pub(crate) fn save(&self, table: &str) -> Result<Vec<String>, ExecError> {
+        let save = Invocation::at(&self.save).args(["-t", table]).limit(LIMIT);
+        let output = save.run_blocking()?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+}
+
+/// The tools are links to one program per flavour; what is none of them is asked.
+fn flavour(restore: &std::path::Path) -> Flavour {
+    let target = fs::canonicalize(restore).unwrap_or_else(|_| restore.to_owned());
+    let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
+    match name.as_deref() {
+        Some(name) if name.contains("nft") => Flavour::Nft,
+        Some(name) if name.contains("legacy") => Flavour::Legacy,
+        _ => match Invocation::at(restore).arg("--version").limit(LIMIT).run_blocking() {
+            Ok(output) if String::from_utf8_lossy(&output.stdout).contains("nf_tables") => {
+                Flavour::Nft
+            }
+            _ => Flavour::Legacy,
+        },
+    }
+}
+
+/// An argument for `iptables-restore`, quoted when it must be.
+pub(crate) fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,!@%+=".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("\"{}\"", argument.replace('\\', "\\\\").replace('"', "\\\""))
+}

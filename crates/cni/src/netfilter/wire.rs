@@ -1,0 +1,267 @@
+//! Netlink messages of the packet filter: written and read by hand.
+//!
+//! rtnetlink knows routes and links only. What is needed here is small: attributes, nested ones,
+//! and the answers' frame. Numbers are those of linux/netlink.h and linux/netfilter/*.h; numbers
+//! of the packet filter are in network order.
+
+use std::{cell::Cell, io};
+
+use nix::{errno::Errno, libc};
+use rtnetlink::sys::{
+    Socket, SocketAddr,
+    protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG},
+};
+
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLA_F_NESTED: u16 = 0x8000;
+const NLA_TYPE_MASK: u16 = 0x3fff;
+const NLMSG_HEADER: usize = 16;
+const NFGEN_HEADER: usize = 4;
+/// Room for one datagram; the kernel fills at most half of it.
+const DATAGRAM: usize = 64 * 1024;
+
+/// What a message does beside asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Asks for one thing, which is acknowledged.
+    One,
+    /// Asks for all things.
+    Dump,
+    /// Is part of a batch; only the last part is acknowledged.
+    Part { acknowledged: bool },
+}
+
+/// A message that is being written.
+#[derive(Debug)]
+pub(crate) struct Message {
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    /// A message of a number (subsystem and kind), for a family, with a resource's number.
+    pub(super) fn new(number: u16, kind: Kind, family: u8, resource: u16) -> Self {
+        let flags = NLM_F_REQUEST
+            | match kind {
+                Kind::One | Kind::Part { acknowledged: true } => NLM_F_ACK,
+                Kind::Dump => NLM_F_DUMP,
+                Kind::Part { acknowledged: false } => 0,
+            };
+        let mut bytes = vec![0; 4];
+        bytes.extend(number.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        // The sequence number is written when the message is sent; the sender is the kernel's
+        // business.
+        bytes.extend([0; 8]);
+        bytes.extend([family, 0]);
+        bytes.extend(resource.to_be_bytes());
+        Self { bytes }
+    }
+
+    /// A message of another subsystem, whose body is given as it is.
+    pub(crate) fn plain(number: u16, body: &[u8]) -> Self {
+        let mut message = Self::new(number, Kind::Dump, 0, 0);
+        message.bytes.truncate(NLMSG_HEADER);
+        message.bytes.extend(body);
+        message
+    }
+
+    /// Adds an attribute.
+    pub(super) fn attribute(mut self, number: u16, value: &[u8]) -> Self {
+        push(&mut self.bytes, number, value);
+        self
+    }
+
+    /// Adds an attribute with a text, its end marked.
+    pub(super) fn text(self, number: u16, value: &str) -> Self {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        self.attribute(number, &bytes)
+    }
+
+    /// Adds an attribute with attributes inside.
+    pub(super) fn nested(self, number: u16, inside: &[u8]) -> Self {
+        self.attribute(number | NLA_F_NESTED, inside)
+    }
+
+    fn finish(mut self, sequence: u32) -> Vec<u8> {
+        let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        for (place, byte) in self.bytes.iter_mut().zip(length.to_ne_bytes()) {
+            *place = byte;
+        }
+        for (place, byte) in self.bytes.iter_mut().skip(8).zip(sequence.to_ne_bytes()) {
+            *place = byte;
+        }
+        self.bytes
+    }
+}
+
+/// Appends an attribute to the inside of a nested one.
+pub(super) fn push(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
+    let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(number.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// The attributes of a message or of a nested attribute.
+pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
+        let number = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & NLA_TYPE_MASK;
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((number, value))
+    })
+}
+
+/// The value of an attribute.
+pub(super) fn find(bytes: &[u8], number: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(found, _)| *found == number).map(|(_, value)| value)
+}
+
+/// A text whose end may be marked.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}
+
+/// A number of 32 bits in network order.
+pub(super) fn number(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// A connection to the packet filter of the calling thread's namespace.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    socket: Socket,
+    sequence: Cell<u32>,
+}
+
+impl Filter {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the kernel has no packet filter, or no memory.
+    pub(crate) fn open() -> io::Result<Self> {
+        Self::connect(NETLINK_NETFILTER)
+    }
+
+    /// Connects to what tells of sockets, whose messages have the same frame.
+    ///
+    /// # Errors
+    /// When the kernel has no such thing.
+    pub(crate) fn sockets() -> io::Result<Self> {
+        Self::connect(NETLINK_SOCK_DIAG)
+    }
+
+    fn connect(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket, sequence: Cell::new(0) })
+    }
+
+    fn next(&self) -> u32 {
+        let sequence = self.sequence.get().wrapping_add(1);
+        self.sequence.set(sequence);
+        sequence
+    }
+
+    /// Sends a question and gives the bodies of the answers to `each`, with their numbers.
+    ///
+    /// # Errors
+    /// With the kernel's error, `EINTR` when what is listed changed meanwhile.
+    pub(crate) fn ask(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        let sequence = self.next();
+        self.socket.send(&message.finish(sequence), 0)?;
+        let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM);
+        let mut changed = false;
+        loop {
+            buffer.clear();
+            self.socket.recv(&mut buffer, 0)?;
+            for answer in answers(&buffer) {
+                if answer.sequence != sequence {
+                    continue;
+                }
+                changed |= answer.flags & NLM_F_DUMP_INTR != 0;
+                match answer.number {
+                    NLMSG_DONE if changed => return Err(Errno::EINTR.into()),
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => return answer.error(),
+                    number => each(number, answer.body),
+                }
+            }
+        }
+    }
+
+    /// Sends several messages as one, and waits for all that the kernel says to them.
+    ///
+    /// # Errors
+    /// With the kernel's first error.
+    pub(super) fn send_all(&self, messages: Vec<Message>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            bytes.extend(message.finish(self.next()));
+        }
+        self.socket.send(&bytes, 0)?;
+        let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM);
+        let mut first = Ok(());
+        // The kernel works in the call that sends, so all answers are there by now.
+        loop {
+            buffer.clear();
+            match self.socket.recv(&mut buffer, libc::MSG_DONTWAIT) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return first,
+                received => received?,
+            };
+            for answer in answers(&buffer).filter(|answer| answer.number == NLMSG_ERROR) {
+                first = first.and_then(|()| answer.error());
+            }
+        }
+    }
+}
+
+struct Answer<'a> {
+    number: u16,
+    flags: u16,
+    sequence: u32,
+    /// What comes after the headers.
+    body: &'a [u8],
+    whole: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// An error of number 0 acknowledges.
+    fn error(&self) -> io::Result<()> {
+        let code = self.whole.get(NLMSG_HEADER..NLMSG_HEADER + 4);
+        let code = code.and_then(|bytes| Some(i32::from_ne_bytes(bytes.try_into().ok()?)));
+        match code {
+            Some(0) => Ok(()),
+            Some(code) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    }
+}
+
+fn answers(datagram: &[u8]) -> impl Iterator<Item = Answer<'_>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?);
+        let length = usize::try_from(length).ok().filter(|length| *length >= NLMSG_HEADER)?;
+        let whole = rest.get(..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Answer {
+            number: u16::from_ne_bytes(whole.get(4..6)?.try_into().ok()?),
+            flags: u16::from_ne_bytes(whole.get(6..8)?.try_into().ok()?),
+            sequence: u32::from_ne_bytes(whole.get(8..12)?.try_into().ok()?),
+            body: whole.get(NLMSG_HEADER + NFGEN_HEADER..).unwrap_or_default(),
+            whole,
+        })
+    })
+}

@@ -1,0 +1,18 @@
+//! crilet's own plugins, by name.
+
+mod bridge;
+mod host_local;
+mod loopback;
+mod portmap;
+
+use crate::protocol::Plugin;
+
+/// All plugins of the multi-call program.
+pub const PLUGINS: &[&dyn Plugin] =
+    &[&bridge::Bridge, &host_local::HostLocal, &loopback::Loopback, &portmap::Portmap];
+
+/// The plugin whose program has that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Plugin> {
+    PLUGINS.iter().find(|plugin| plugin.name() == name).copied()
+}

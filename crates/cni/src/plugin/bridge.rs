@@ -1,0 +1,214 @@
+//! `bridge`: a pair of links from the pod to a bridge on the host.
+//!
+//! What is made, and in which order results name it, is the reference plugin's. Better than there:
+//! links get their hardware addresses in the message that makes them, so that udev leaves them
+//! alone; an ADD that fails half-way leaves nothing; DEL and GC find the masquerading rules by the
+//! container's id, so that they go with a namespace that is gone already.
+
+mod check;
+mod config;
+mod gateway;
+mod pod;
+mod ports;
+mod spoof;
+
+use crate::{
+    delegate,
+    kernel::{Namespace, Netlink, mac_text},
+    netfilter::masquerade::{self, Backend, Pod},
+    protocol::{Call, CniResult, Command, Interface, Plugin, PluginError, all},
+};
+
+use config::Config;
+use ports::Veth;
+
+pub(super) struct Bridge;
+
+impl Plugin for Bridge {
+    fn name(&self) -> &'static str {
+        "bridge"
+    }
+
+    fn probe(&self, call: &Call) -> Result<(), PluginError> {
+        Config::read(call).map(drop)
+    }
+
+    fn add(&self, call: &Call) -> Result<CniResult, PluginError> {
+        let config = Config::read(call)?;
+        let namespace = crate::kernel::pod_namespace(call)?;
+        let host = Netlink::open()?;
+        let inside = Netlink::inside(&namespace)?;
+        let is_new = ports::ensure_bridge(&host, &config)?;
+        let mut made = Made { host: &host, config: &config, call, veth: None, has_lease: false };
+        let added = add(&mut made, &inside, &namespace);
+        if added.is_err() {
+            made.undo(is_new);
+        }
+        added
+    }
+
+    fn del(&self, call: &Call) -> Result<(), PluginError> {
+        let config = Config::read(call)?;
+        let pod = pod_of(call);
+        // Taking rules away and taking a link away both wait for the kernel's grace period; side by
+        // side they wait once.
+        let (rules, link) = std::thread::scope(|scope| {
+            let rules = scope.spawn(|| {
+                let masquerade = masquerade::remove(pod);
+                let spoof = spoof::remove(call);
+                [masquerade, spoof]
+            });
+            let link = pod::remove_link(call);
+            (rules.join(), link)
+        });
+        let mut errors: Vec<PluginError> = Vec::new();
+        errors.extend(link.err());
+        match rules {
+            Ok(results) => errors.extend(results.into_iter().filter_map(Result::err)),
+            Err(_panic) => errors.push(PluginError::internal("the thread for rules died")),
+        }
+        if let Some(ipam) = &config.ipam {
+            errors.extend(delegate::ask(ipam, Command::Del, call).err());
+        }
+        // Where the network has no portmap, as CRI-O's need not have.
+        errors.extend(crate::ports::published::forget(call.container_id()).err());
+        all(errors)
+    }
+
+    fn check(&self, call: &Call) -> Result<(), PluginError> {
+        let config = Config::read(call)?;
+        if let Some(ipam) = &config.ipam {
+            delegate::ask(ipam, Command::Check, call)?;
+        }
+        check::check(call, &config)
+    }
+
+    fn gc(&self, call: &Call) -> Result<(), PluginError> {
+        let valid = call.valid_attachments()?;
+        let config = Config::read(call)?;
+        let mut errors = Vec::new();
+        errors.extend(masquerade::keep_only(&call.network, &valid).err());
+        if let Some(ipam) = &config.ipam {
+            errors.extend(delegate::ask(ipam, Command::Gc, call).err());
+        }
+        all(errors)
+    }
+
+    fn status(&self, call: &Call) -> Result<(), PluginError> {
+        let config = Config::read(call)?;
+        match &config.ipam {
+            Some(ipam) => delegate::ask(ipam, Command::Status, call),
+            None => Ok(()),
+        }
+    }
+}
+
+fn pod_of(call: &Call) -> Pod<'_> {
+    Pod { network: &call.network, container: call.container_id(), link: call.link() }
+}
+
+/// What an ADD has made so far.
+struct Made<'a> {
+    host: &'a Netlink,
+    config: &'a Config,
+    call: &'a Call,
+    veth: Option<Veth>,
+    has_lease: bool,
+}
+
+impl Made<'_> {
+    /// Takes back what was made. What cannot be taken back is left to DEL, which the runtime calls
+    /// after a failed ADD; the failure itself is what to tell.
+    fn undo(&self, bridge_is_new: bool) {
+        if let Some(veth) = &self.veth {
+            drop(self.host.delete_link(&veth.host));
+        }
+        if self.config.masquerade {
+            drop(masquerade::remove(pod_of(self.call)));
+        }
+        if self.config.spoof_check {
+            drop(spoof::remove(self.call));
+        }
+        if let (Some(ipam), true) = (&self.config.ipam, self.has_lease) {
+            drop(delegate::ask(ipam, Command::Del, self.call));
+        }
+        if bridge_is_new {
+            ports::remove_unused_bridge(self.host, &self.config.bridge);
+        }
+    }
+}
+
+fn add(
+    made: &mut Made<'_>,
+    inside: &Netlink,
+    namespace: &Namespace,
+) -> Result<CniResult, PluginError> {
+    let (config, call, host) = (made.config, made.call, made.host);
+    let bridge = ports::bridge(host, &config.bridge)?;
+    let veth = ports::add_veth(host, inside, namespace, &bridge, config, call)?;
+    made.veth = Some(veth.clone());
+    let mut result = CniResult::default();
+    if let Some(ipam) = &config.ipam {
+        let mut managed = delegate::add(ipam, call)?;
+        made.has_lease = true;
+        if managed.ips.is_empty() {
+            return Err(PluginError::internal(format!(
+                "IPAM plugin `{ipam}` returned missing IP config"
+            )));
+        }
+        managed.interfaces.clear();
+        for ip in &mut managed.ips {
+            ip.interface = Some(2);
+        }
+        result = managed;
+        gateway::complete(&mut result, config);
+        pod::configure(inside, namespace, &result, config, call)?;
+        if config.is_gateway {
+            gateway::ensure(host, &bridge, &result, config)?;
+        }
+        if config.masquerade {
+            let addresses: Vec<_> = result.ips.iter().map(|ip| ip.address).collect();
+            masquerade::add(pod_of(call), &addresses, Backend::choose(config.backend))?;
+        }
+    } else if !config.is_interface_disabled {
+        pod::switch_on(inside, call)?;
+    }
+    if config.spoof_check {
+        let mac = config.mac.map_or_else(|| veth.pod.mac.clone(), |mac| mac_text(&mac));
+        spoof::add(&veth.host.name, &mac, call)?;
+    }
+    if !config.is_interface_disabled {
+        ports::await_carrier(host, &veth.host)?;
+    }
+    result.interfaces = interfaces(host, inside, namespace, config, &veth)?;
+    if !config.dns.is_empty() {
+        result.dns = config.dns.clone();
+    }
+    Ok(result)
+}
+
+/// The bridge, the link on the host, the link in the pod; hardware addresses as they are now, for
+/// that of a bridge may come from its first port.
+fn interfaces(
+    host: &Netlink,
+    inside: &Netlink,
+    namespace: &Namespace,
+    config: &Config,
+    veth: &Veth,
+) -> Result<Vec<Interface>, PluginError> {
+    let bridge = ports::bridge(host, &config.bridge)?;
+    let outer = host.link_at(veth.host.index)?.unwrap_or_else(|| veth.host.clone());
+    let pod = inside.link(&veth.pod.name)?.unwrap_or_else(|| veth.pod.clone());
+    let sandbox = namespace.path().display().to_string();
+    let interface = |name: String, mac: String, sandbox: &str| Interface {
+        name,
+        mac,
+        sandbox: sandbox.to_owned(),
+        ..Interface::default()
+    };
+    Ok(vec![
+        interface(bridge.name, bridge.mac, ""),
+        interface(outer.name, outer.mac, ""),
+        interface(pod.name, pod.mac, &sandbox),
+    ])
+}

@@ -1,0 +1,9 @@
+//! crilet's plugins on hosts of their own, beside Debian's reference plugins.
+
+mod bed;
+mod bridge;
+mod chain;
+mod host_local;
+mod loopback;
+mod portmap;
+mod protocol;
