@@ -3,6 +3,7 @@
 mod bed;
 mod bridge;
 mod chain;
+mod firewall;
 mod host_local;
 mod loopback;
 mod portmap;

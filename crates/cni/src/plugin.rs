@@ -1,6 +1,7 @@
 //! crilet's own plugins, by name.
 
 mod bridge;
+mod firewall;
 mod host_local;
 mod loopback;
 mod portmap;
@@ -8,8 +9,14 @@ mod portmap;
 use crate::protocol::Plugin;
 
 /// All plugins of the multi-call program.
-pub const PLUGINS: &[&dyn Plugin] =
-    &[&bridge::Bridge, &host_local::HostLocal, &loopback::Loopback, &portmap::Portmap];
+#[rustfmt::skip]
+pub const PLUGINS: &[&dyn Plugin] = &[
+    &bridge::Bridge,
+    &firewall::Firewall,
+    &host_local::HostLocal,
+    &loopback::Loopback,
+    &portmap::Portmap,
+];
 
 /// The plugin whose program has that name.
 #[must_use]

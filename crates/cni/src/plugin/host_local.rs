@@ -191,3 +191,10 @@ fn full(number: usize, set: &RangeSet, config: &Config) -> PluginError {
         config.directory.display()
     ))
 }
+
+/// Addresses that an attachment has in the usual directory of leases; none when they cannot be read.
+pub(super) fn leased(network: &str, owner: &crate::protocol::Attachment) -> Vec<IpAddr> {
+    let directory = std::path::Path::new(config::DATA_DIRECTORY).join(network);
+    let store = Store::open_existing(&directory).ok().flatten();
+    store.and_then(|mut store| store.addresses_of(owner).ok()).unwrap_or_default()
+}

@@ -13,7 +13,7 @@ use super::range::{Range, RangeSet};
 use crate::protocol::{Call, Code, Dns, PluginError, Route};
 
 /// Where leases are kept unless `ipam.dataDir` says otherwise.
-const DATA_DIRECTORY: &str = "/var/lib/cni/networks";
+pub(super) const DATA_DIRECTORY: &str = "/var/lib/cni/networks";
 
 /// What the plugin works with.
 #[derive(Debug)]
