@@ -8,3 +8,4 @@ mod host_local;
 mod loopback;
 mod portmap;
 mod protocol;
+mod tuning;

@@ -5,6 +5,7 @@ mod firewall;
 mod host_local;
 mod loopback;
 mod portmap;
+mod tuning;
 
 use crate::protocol::Plugin;
 
@@ -16,6 +17,7 @@ pub const PLUGINS: &[&dyn Plugin] = &[
     &host_local::HostLocal,
     &loopback::Loopback,
     &portmap::Portmap,
+    &tuning::Tuning,
 ];
 
 /// The plugin whose program has that name.
