@@ -1,5 +1,6 @@
 //! crilet's plugins on hosts of their own, beside Debian's reference plugins.
 
+mod bandwidth;
 mod bed;
 mod bridge;
 mod chain;

@@ -10,6 +10,7 @@ mod namespace;
 mod netlink;
 pub(crate) mod route;
 pub(crate) mod settings;
+mod traffic;
 
 pub(crate) use error::KernelError;
 pub(crate) use link::{Link, mac_text, parse_mac};
@@ -34,3 +35,4 @@ pub(crate) fn pod_namespace(call: &Call) -> Result<Namespace, PluginError> {
 pub(crate) fn pause(time: std::time::Duration) {
     std::thread::sleep(time);
 }
+pub(crate) use traffic::TokenBucket;

@@ -1,5 +1,6 @@
 //! crilet's own plugins, by name.
 
+mod bandwidth;
 mod bridge;
 mod firewall;
 mod host_local;
@@ -12,6 +13,7 @@ use crate::protocol::Plugin;
 /// All plugins of the multi-call program.
 #[rustfmt::skip]
 pub const PLUGINS: &[&dyn Plugin] = &[
+    &bandwidth::Bandwidth,
     &bridge::Bridge,
     &firewall::Firewall,
     &host_local::HostLocal,

@@ -38,6 +38,8 @@ pub(crate) struct Link {
     pub(crate) controller: Option<u32>,
     /// The link it stands on; the peer of a veth, perhaps in another namespace.
     pub(crate) lower: Option<u32>,
+    /// A note that goes with the link.
+    pub(crate) alias: String,
     /// As a port of a bridge: whether it gets its own packets back.
     pub(crate) is_hairpin: bool,
 }
@@ -246,6 +248,7 @@ impl Link {
     fn take(&mut self, attribute: LinkAttribute) {
         match attribute {
             LinkAttribute::IfName(name) => self.name = name,
+            LinkAttribute::IfAlias(alias) => self.alias = alias,
             LinkAttribute::Address(bytes) => self.mac = mac_text(&bytes),
             LinkAttribute::Mtu(mtu) => self.mtu = mtu,
             LinkAttribute::OperState(state) => self.is_operational = state == State::Up,
