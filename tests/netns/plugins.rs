@@ -1,5 +1,6 @@
 //! crilet's plugins on hosts of their own, beside Debian's reference plugins.
 
+mod addresses;
 mod bandwidth;
 mod bed;
 mod bridge;
@@ -9,4 +10,5 @@ mod host_local;
 mod loopback;
 mod portmap;
 mod protocol;
+mod ptp;
 mod tuning;

@@ -15,7 +15,9 @@ mod traffic;
 pub(crate) use error::KernelError;
 pub(crate) use link::{Link, mac_text, parse_mac};
 pub(crate) use namespace::Namespace;
-pub(crate) use netlink::Netlink;
+pub(crate) use netlink::{Mode, Netlink};
+pub(crate) use route::PlainRoute;
+pub(crate) use traffic::TokenBucket;
 
 use crate::protocol::{Call, PluginError};
 
@@ -35,4 +37,3 @@ pub(crate) fn pod_namespace(call: &Call) -> Result<Namespace, PluginError> {
 pub(crate) fn pause(time: std::time::Duration) {
     std::thread::sleep(time);
 }
-pub(crate) use traffic::TokenBucket;

@@ -2,10 +2,13 @@
 
 mod bandwidth;
 mod bridge;
+mod endpoint;
 mod firewall;
 mod host_local;
 mod loopback;
 mod portmap;
+mod ptp;
+mod static_addresses;
 mod tuning;
 
 use crate::protocol::Plugin;
@@ -19,6 +22,8 @@ pub const PLUGINS: &[&dyn Plugin] = &[
     &host_local::HostLocal,
     &loopback::Loopback,
     &portmap::Portmap,
+    &ptp::Ptp,
+    &static_addresses::Static,
     &tuning::Tuning,
 ];
 

@@ -199,6 +199,16 @@ impl Bed {
         }
     }
 
+    /// A table of both families, without counters; what is empty is left out.
+    pub(crate) fn saved(&self, table: &str) -> String {
+        self.sh(&format!(
+            "for save in iptables-save ip6tables-save; do
+                $save -t {table} | grep -e ^-A || true
+                $save -t {table} | grep -e '^:.* -' | cut -d' ' -f1 | sort || true
+            done"
+        ))
+    }
+
     /// Everything of the packet filter, both families and both tools, without counters.
     pub(crate) fn rules(&self) -> String {
         // Empty base chains that a tool made on the way are no rules.

@@ -201,7 +201,7 @@ fn what_is_wrong_is_said_and_changes_nothing() {
             good(json!({"sysctl": {"net.core.somaxconn": 5}})),
             "`sysctl.net.core.somaxconn`: invalid type",
         ),
-        (good(json!({"mac": "1:2"})), "`mac` is \"1:2\", but must be six bytes"),
+        (good(json!({"mac": "1:2"})), "`mac` is \"1:2\", but must be a hardware"),
         (good(json!({"mac": "01:00:00:00:00:01"})), "must be the address of one link"),
         (good(json!({"runtimeConfig": {"mac": "zz"}})), "`runtimeConfig.mac` is \"zz\""),
         (good(json!({"mtu": 10})), "`mtu` is 10, but link `eth0` takes none so small"),

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use nix::errno::Errno;
 use rtnetlink::{
     RouteMessageBuilder,
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         route::{
             RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+            RouteType,
         },
     },
 };
@@ -155,4 +157,66 @@ fn route_message(link: &Link, route: &Route, gateway: Option<IpAddr>) -> RouteMe
         message.attributes.push(RouteAttribute::Table(table));
     }
     message
+}
+
+/// A route of the main table, for what [`Netlink::add_route`] does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlainRoute {
+    pub(crate) destination: IpNet,
+    pub(crate) gateway: Option<IpAddr>,
+    /// The address that packets leave with.
+    pub(crate) source: Option<IpAddr>,
+    /// How far away the destination is; `Nowhere` matches any when a route is removed.
+    pub(crate) scope: RouteScope,
+}
+
+impl PlainRoute {
+    fn message(self, link: &Link) -> RouteMessage {
+        let (net, index) = (self.destination, link.index);
+        let mut message = match net.network() {
+            IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .output_interface(index)
+                .destination_prefix(address, net.prefix_len())
+                .build(),
+            IpAddr::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .output_interface(index)
+                .destination_prefix(address, net.prefix_len())
+                .build(),
+        };
+        let gateway = self.gateway.map(|address| RouteAttribute::Gateway(address.into()));
+        let source = self.source.map(|address| RouteAttribute::PrefSource(address.into()));
+        message.attributes.extend(gateway.into_iter().chain(source));
+        message.header.scope = self.scope;
+        message.header.protocol = RouteProtocol::Boot;
+        message
+    }
+}
+
+impl Netlink {
+    /// Adds a plain route over a link.
+    ///
+    /// # Errors
+    /// When the kernel refuses, with `EEXIST` when there is such a route.
+    pub(crate) fn add_plain(&self, link: &Link, route: PlainRoute) -> Result<(), KernelError> {
+        let action = || format!("add route {} over link `{}`", route.destination, link.name);
+        let message = RouteNetlinkMessage::NewRoute(route.message(link));
+        self.request(message, Mode::Create, action).map(drop)
+    }
+
+    /// Removes a route over a link, whoever made it; `false` when there is none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn remove_plain(&self, link: &Link, route: PlainRoute) -> Result<bool, KernelError> {
+        let action = || format!("remove route {} over link `{}`", route.destination, link.name);
+        let mut message = route.message(link);
+        message.header.protocol = RouteProtocol::Unspec;
+        message.header.kind = RouteType::Unspec;
+        let message = RouteNetlinkMessage::DelRoute(message);
+        match self.request(message, Mode::Change, action) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(&[Errno::ESRCH, Errno::ENOENT]) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }

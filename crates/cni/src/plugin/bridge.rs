@@ -8,7 +8,6 @@
 mod check;
 mod config;
 mod gateway;
-mod pod;
 mod ports;
 mod spoof;
 
@@ -19,6 +18,7 @@ use crate::{
     protocol::{Call, CniResult, Command, Interface, Plugin, PluginError, all},
 };
 
+use super::endpoint;
 use config::Config;
 use ports::Veth;
 
@@ -58,7 +58,7 @@ impl Plugin for Bridge {
                 let spoof = spoof::remove(call);
                 [masquerade, spoof]
             });
-            let link = pod::remove_link(call);
+            let link = endpoint::remove_link(call);
             (rules.join(), link)
         });
         let mut errors: Vec<PluginError> = Vec::new();
@@ -149,20 +149,11 @@ fn add(
     made.veth = Some(veth.clone());
     let mut result = CniResult::default();
     if let Some(ipam) = &config.ipam {
-        let mut managed = delegate::add(ipam, call)?;
+        let managed = endpoint::lease(ipam, 2, call)?;
         made.has_lease = true;
-        if managed.ips.is_empty() {
-            return Err(PluginError::internal(format!(
-                "IPAM plugin `{ipam}` returned missing IP config"
-            )));
-        }
-        managed.interfaces.clear();
-        for ip in &mut managed.ips {
-            ip.interface = Some(2);
-        }
         result = managed;
         gateway::complete(&mut result, config);
-        pod::configure(inside, namespace, &result, config, call)?;
+        endpoint::configure(inside, namespace, &result, config.link_settings(), call)?;
         if config.is_gateway {
             gateway::ensure(host, &bridge, &result, config)?;
         }
@@ -171,7 +162,7 @@ fn add(
             masquerade::add(pod_of(call), &addresses, Backend::choose(config.backend))?;
         }
     } else if !config.is_interface_disabled {
-        pod::switch_on(inside, call)?;
+        endpoint::switch_on(inside, call)?;
     }
     if config.spoof_check {
         let mac = config.mac.map_or_else(|| veth.pod.mac.clone(), |mac| mac_text(&mac));

@@ -2,11 +2,12 @@
 
 use ipnet::IpNet;
 
-use super::{config::Config, pod, pod_of, ports};
+use super::{config::Config, pod_of, ports};
 use crate::{
-    kernel::{Link, Netlink, pod_namespace, route},
+    kernel::{Link, Netlink, pod_namespace},
     netfilter::masquerade,
-    protocol::{Call, CniResult, Interface, PluginError, Route},
+    plugin::endpoint,
+    protocol::{Call, CniResult, PluginError},
 };
 
 /// Compares what is there with the result of ADD.
@@ -16,16 +17,9 @@ pub(super) fn check(call: &Call, config: &Config) -> Result<(), PluginError> {
     let host = Netlink::open()?;
     let inside = Netlink::inside(&namespace)?;
     let bridge = check_bridge(&host, config)?;
-    let link = check_pod_link(&inside, &previous, call)?;
+    let link = endpoint::check(&inside, &previous, "veth", call)?;
     check_host_link(&host, &bridge, &link, &previous)?;
     let addresses: Vec<IpNet> = previous.ips.iter().map(|ip| ip.address).collect();
-    if let Some(missing) = pod::missing_address(&inside, &link, &addresses)? {
-        return Err(PluginError::internal(format!(
-            "address {missing} is missing from link `{}` of the pod",
-            link.name
-        )));
-    }
-    check_routes(&inside, &link, &previous)?;
     if config.masquerade && !addresses.is_empty() {
         masquerade::check(pod_of(call), &addresses)?;
     }
@@ -39,42 +33,6 @@ fn check_bridge(host: &Netlink, config: &Config) -> Result<Link, PluginError> {
         return Err(PluginError::internal(message));
     }
     Ok(bridge)
-}
-
-/// The interface of the result that is the pod's link.
-fn expected<'a>(previous: &'a CniResult, call: &Call) -> Result<&'a Interface, PluginError> {
-    let mut interfaces = previous.interfaces.iter();
-    let own = |interface: &&Interface| {
-        interface.name == call.link() && interface.sandbox == call.environment.namespace
-    };
-    interfaces.find(own).ok_or_else(|| {
-        PluginError::config(
-            "prevResult.interfaces",
-            format_args!("has no link `{}` in `{}`", call.link(), call.environment.namespace),
-        )
-    })
-}
-
-fn check_pod_link(
-    inside: &Netlink,
-    previous: &CniResult,
-    call: &Call,
-) -> Result<Link, PluginError> {
-    let expected = expected(previous, call)?;
-    let link = inside.link(call.link())?.ok_or_else(|| {
-        PluginError::internal(format!("link `{}` is missing from the pod", call.link()))
-    })?;
-    if link.kind != "veth" {
-        let message = format!("container interface {} not of type veth", link.name);
-        return Err(PluginError::internal(message));
-    }
-    if !expected.mac.is_empty() && !expected.mac.eq_ignore_ascii_case(&link.mac) {
-        return Err(PluginError::internal(format!(
-            "interface {} Mac {} doesn't match container Mac: {}",
-            expected.name, expected.mac, link.mac
-        )));
-    }
-    Ok(link)
 }
 
 /// The link on the host is the other end of the pod's, and a port of the bridge.
@@ -102,28 +60,4 @@ fn check_host_link(
         "no link of the host in prevResult is the other end of the pod's link `{}`",
         pod.name
     )))
-}
-
-fn check_routes(inside: &Netlink, link: &Link, previous: &CniResult) -> Result<(), PluginError> {
-    for is_v4 in [true, false] {
-        let of_family = |route: &&Route| route.dst.addr().is_ipv4() == is_v4;
-        let wanted: Vec<&Route> = previous.routes.iter().filter(of_family).collect();
-        if wanted.is_empty() {
-            continue;
-        }
-        let found = inside.routes(is_v4)?;
-        for want in wanted {
-            let gateway = want.gw.or_else(|| pod::gateway_of(previous, is_v4));
-            let is_there = found.iter().any(|message| {
-                route::output(message) == Some(link.index)
-                    && route::destination(message) == Some(want.dst.trunc())
-                    && (gateway.is_none() || route::gateway(message) == gateway)
-            });
-            if !is_there {
-                let message = format!("expected Route {} not found in routing table", want.dst);
-                return Err(PluginError::internal(message));
-            }
-        }
-    }
-    Ok(())
 }

@@ -4,15 +4,11 @@ use serde::Deserialize;
 
 use crate::{
     delegate,
-    kernel::parse_mac,
     netfilter::masquerade::Backend,
+    plugin::endpoint::{self, Setting},
     protocol::{Call, Dns, PluginError, link_name_problem},
 };
 
-/// The smallest packet that every IPv4 host must take, and the largest that a link can have.
-const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
-/// The smallest packet of IPv6.
-pub(super) const MTU_V6: u32 = 1280;
 const VLANS: std::ops::RangeInclusive<u16> = 0..=4094;
 
 /// What the plugin works with.
@@ -62,9 +58,6 @@ struct Written {
     disable_container_interface: bool,
     port_isolation: bool,
     dns: Dns,
-    mac: String,
-    runtime_config: Mac,
-    args: Args,
 }
 
 impl Default for Written {
@@ -87,9 +80,6 @@ impl Default for Written {
             disable_container_interface: false,
             port_isolation: false,
             dns: Dns::default(),
-            mac: String::new(),
-            runtime_config: Mac::default(),
-            args: Args::default(),
         }
     }
 }
@@ -102,18 +92,6 @@ struct Trunk {
     min: Option<u16>,
     #[serde(rename = "maxID")]
     max: Option<u16>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Mac {
-    mac: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Args {
-    cni: Mac,
 }
 
 impl Config {
@@ -131,15 +109,7 @@ impl Config {
                 "cannot set hairpin mode and promiscuous mode at the same time: leave one out",
             ));
         }
-        if written.mtu != 0 && !MTU.contains(&written.mtu) {
-            let problem = format!(
-                "is {}, but must be between {} and {} bytes",
-                written.mtu,
-                MTU.start(),
-                MTU.end()
-            );
-            return Err(PluginError::config("mtu", problem));
-        }
+        endpoint::check_mtu(written.mtu)?;
         if !VLANS.contains(&written.vlan) {
             return Err(vlan_problem("vlan", written.vlan));
         }
@@ -149,7 +119,7 @@ impl Config {
                 "leaves the pod's link down, which `ipam` cannot give addresses: leave one out",
             ));
         }
-        let mac = mac(call, &written)?;
+        let mac = endpoint::wanted_mac(call)?;
         Ok(Self {
             is_gateway: written.is_gateway || written.is_default_gateway,
             is_default_gateway: written.is_default_gateway,
@@ -173,35 +143,21 @@ impl Config {
         })
     }
 
+    /// Settings of the pod's link.
+    pub(super) fn link_settings(&self) -> &'static [Setting] {
+        const QUICK: [Setting; 2] = [("ipv4", "arp_notify", "1"), ("ipv6", "accept_dad", "0")];
+        const CAREFUL: [Setting; 3] = [
+            ("ipv4", "arp_notify", "1"),
+            ("ipv6", "accept_dad", "1"),
+            ("ipv6", "enhanced_dad", "1"),
+        ];
+        if self.detects_duplicates { &CAREFUL } else { &QUICK }
+    }
+
     /// Whether the bridge tells VLANs apart.
     pub(super) fn has_vlans(&self) -> bool {
         self.vlan != 0 || !self.trunk.is_empty()
     }
-}
-
-/// The hardware address that is asked for: the runtime's wish, then that of the configuration's
-/// arguments, of `CNI_ARGS`, and of the configuration.
-fn mac(call: &Call, written: &Written) -> Result<Option<[u8; 6]>, PluginError> {
-    let args = call.args(&["MAC"])?;
-    let wishes = [
-        ("runtimeConfig.mac", written.runtime_config.mac.as_str()),
-        ("args.cni.mac", written.args.cni.mac.as_str()),
-        ("CNI_ARGS MAC", args.get("MAC").unwrap_or_default()),
-        ("mac", written.mac.as_str()),
-    ];
-    let Some((key, text)) = wishes.into_iter().find(|(_, text)| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let problem = |problem: &str| {
-        PluginError::config(key, format_args!("is \"{text}\", but must be {problem}"))
-    };
-    let mac =
-        parse_mac(text).ok_or_else(|| problem("a hardware address such as 02:00:00:00:00:01"))?;
-    let is_group = mac.first().is_some_and(|byte| byte & 1 == 1);
-    if is_group || mac == [0; 6] {
-        return Err(problem("the address of one link, not of a group, nor zero"));
-    }
-    Ok(Some(mac))
 }
 
 fn trunk(written: &[Trunk]) -> Result<Vec<(u16, u16)>, PluginError> {

@@ -1,23 +1,22 @@
 //! The bridge and its ports.
 
-use std::{fs::File, io::Read, time::Duration};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rtnetlink::{
-    LinkBridge, LinkBridgePort, LinkBridgeVlan, LinkMessageBuilder, LinkUnspec, LinkVeth,
-    packet_route::link::{BridgeVlanInfoFlags, InfoData, InfoVeth, LinkAttribute},
+    LinkBridge, LinkBridgePort, LinkBridgeVlan, LinkMessageBuilder, LinkUnspec,
+    packet_route::link::BridgeVlanInfoFlags,
 };
 
 use super::config::Config;
 use crate::{
     kernel::{KernelError, Link, Namespace, Netlink, pause, settings},
+    plugin::endpoint::{Pair, add_pair},
     protocol::{Call, PluginError},
 };
 
 /// How long the link on the host may take to see its other end.
 const CARRIER: Duration = Duration::from_millis(2550);
-/// How often a name for the link on the host is tried.
-const NAMES: u32 = 10;
 
 /// The two ends of a pair.
 #[derive(Debug, Clone)]
@@ -100,7 +99,8 @@ pub(super) fn add_veth(
     config: &Config,
     call: &Call,
 ) -> Result<Veth, PluginError> {
-    let outer = make_pair(host, inside, namespace, bridge, config, call)?;
+    let wanted = Pair { mtu: config.mtu, mac: config.mac, controller: Some(bridge.index) };
+    let outer = add_pair(host, inside, namespace, wanted, call)?;
     let finish = || -> Result<Veth, PluginError> {
         settings::ensure(&settings::of_link("ipv6", &outer.name, "accept_ra"), "0")?;
         set_port(host, &outer, config)?;
@@ -110,58 +110,6 @@ pub(super) fn add_veth(
     };
     // The caller knows nothing of the pair yet.
     finish().inspect_err(|_| drop(host.delete_link(&outer)))
-}
-
-fn make_pair(
-    host: &Netlink,
-    inside: &Netlink,
-    namespace: &Namespace,
-    bridge: &Link,
-    config: &Config,
-    call: &Call,
-) -> Result<Link, PluginError> {
-    if inside.link(call.link())?.is_some() {
-        let message = format!("container veth name (\"{}\") already exists", call.link());
-        return Err(PluginError::internal(message));
-    }
-    for attempt in 1.. {
-        let name = format!("veth{:08x}", u32::from_ne_bytes(random()?));
-        let message = pair(&name, namespace, bridge, config, call)?;
-        match host.add_link(message, &name) {
-            Ok(()) => {
-                let link = host.link(&name)?;
-                return link.ok_or_else(|| PluginError::internal(format!("link `{name}` is gone")));
-            }
-            Err(error) if error.is(&[Errno::EEXIST]) && attempt < NAMES => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(PluginError::internal("no name for the link on the host is free"))
-}
-
-fn pair(
-    name: &str,
-    namespace: &Namespace,
-    bridge: &Link,
-    config: &Config,
-    call: &Call,
-) -> Result<rtnetlink::packet_route::link::LinkMessage, PluginError> {
-    let pod_mac = match config.mac {
-        Some(mac) => mac,
-        None => random_mac()?,
-    };
-    let mut peer = LinkMessageBuilder::<LinkUnspec>::new()
-        .name(call.link())
-        .address(pod_mac.to_vec())
-        .append_extra_attribute(LinkAttribute::NetNsFd(namespace.raw_fd()));
-    let mut message =
-        LinkVeth::new(name, call.link()).address(random_mac()?.to_vec()).controller(bridge.index);
-    if config.mtu != 0 {
-        peer = peer.mtu(config.mtu);
-        message = message.mtu(config.mtu);
-    }
-    let peer = InfoData::Veth(InfoVeth::Peer(peer.build()));
-    Ok(message.set_info_data(peer).build())
 }
 
 /// Sets what the bridge does with the port, and switches the port on.
@@ -229,22 +177,4 @@ pub(super) fn await_carrier(host: &Netlink, outer: &Link) -> Result<(), PluginEr
         pause(STEP);
         waited += STEP;
     }
-}
-
-/// A local address of one link.
-fn random_mac() -> Result<[u8; 6], PluginError> {
-    let mut mac: [u8; 6] = random()?;
-    if let Some(first) = mac.first_mut() {
-        *first = *first & 0xfc | 0x02;
-    }
-    Ok(mac)
-}
-
-fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PluginError> {
-    const SOURCE: &str = "/dev/urandom";
-    let mut bytes = [0; LENGTH];
-    File::open(SOURCE)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|cause| PluginError::because(format_args!("read `{SOURCE}`"), &cause))?;
-    Ok(bytes)
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{link::Aspects, sysctl::Setting};
 use crate::{
-    kernel::parse_mac,
+    plugin::endpoint,
     protocol::{Call, PluginError},
 };
 
@@ -86,7 +86,7 @@ impl Config {
         let keys: Keys = call.config()?;
         let (key, mac) = mac(call, &keys)?;
         if !mac.is_empty() {
-            check_mac(key, &mac)?;
+            endpoint::parse_mac(key, &mac)?;
         }
         let directory = directory_of(&keys.data_dir);
         let over = keys.args.cni;
@@ -135,16 +135,6 @@ fn mac(call: &Call, keys: &Keys) -> Result<(&'static str, String), PluginError> 
         .find_map(|(key, mac)| mac.filter(|mac| !mac.is_empty()).map(|mac| (key, mac.to_owned())));
     let over = keys.args.cni.mac.clone().map(|mac| ("args.cni.mac", mac));
     Ok(over.or(wish).unwrap_or_default())
-}
-
-fn check_mac(key: &str, mac: &str) -> Result<(), PluginError> {
-    let problem = match parse_mac(mac) {
-        None => "must be six bytes such as 02:00:00:00:00:01",
-        Some(bytes) if bytes[0] & 1 == 1 => "must be the address of one link, not of a group",
-        Some([0, 0, 0, 0, 0, 0]) => "must not be zero",
-        Some(_) => return Ok(()),
-    };
-    Err(PluginError::config(key, format_args!("is \"{mac}\", but {problem}")))
 }
 
 fn allowlist(path: &Path) -> Result<Option<Vec<Regex>>, PluginError> {

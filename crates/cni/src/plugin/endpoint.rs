@@ -1,25 +1,73 @@
-//! The pod's end of the pair.
+//! The pod's link, as all plugins that make one treat it: addresses and routes, the looks of CHECK,
+//! a pair of links with one end on the host, hardware addresses.
+
+mod check;
+mod mac;
+mod pair;
 
 use std::{net::IpAddr, time::Duration};
 
-use ipnet::IpNet;
 use nix::errno::Errno;
 
-use super::config::{Config, MTU_V6};
 use crate::{
+    delegate,
     kernel::{KernelError, Link, Namespace, Netlink, pause, settings},
     protocol::{Call, CniResult, PluginError},
 };
 
+pub(super) use check::check;
+pub(super) use mac::{parse as parse_mac, random as random_mac, wanted as wanted_mac};
+pub(super) use pair::{Pair, add_pair, random_name};
+
+/// The smallest packet that every IPv4 host must take, and the largest that a link can have.
+const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
+/// The smallest packet of IPv6.
+const MTU_V6: u32 = 1280;
 /// How long addresses of IPv6 may take to be found unique.
 const SETTLED: Duration = Duration::from_secs(5);
+
+/// A setting of a link: family, name, value.
+pub(super) type Setting = (&'static str, &'static str, &'static str);
+
+/// Tells the neighbours of the link's address when it comes up.
+pub(super) const NOTIFY: [Setting; 2] =
+    [("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
+
+/// Refuses a largest packet that no link can have; 0 leaves the kernel's.
+pub(super) fn check_mtu(mtu: u32) -> Result<(), PluginError> {
+    if mtu == 0 || MTU.contains(&mtu) {
+        return Ok(());
+    }
+    let (least, most) = (MTU.start(), MTU.end());
+    let problem = format!("is {mtu}, but must be between {least} and {most} bytes");
+    Err(PluginError::config("mtu", problem))
+}
+
+/// Gets addresses from the IPAM plugin `ipam`, for link number `number` of the result.
+///
+/// # Errors
+/// The plugin's, or that it gave none; then nothing is leased any more.
+pub(super) fn lease(ipam: &str, number: i64, call: &Call) -> Result<CniResult, PluginError> {
+    let mut leased = delegate::add(ipam, call)?;
+    if leased.ips.is_empty() {
+        // What it gave is not known; the failure is what to tell.
+        drop(delegate::ask(ipam, crate::protocol::Command::Del, call));
+        let message = format!("IPAM plugin `{ipam}` returned missing IP config");
+        return Err(PluginError::internal(message));
+    }
+    leased.interfaces.clear();
+    for ip in &mut leased.ips {
+        ip.interface = Some(number);
+    }
+    Ok(leased)
+}
 
 /// Gives the pod's link its addresses and routes, and switches it on.
 pub(super) fn configure(
     inside: &Netlink,
     namespace: &Namespace,
     result: &CniResult,
-    config: &Config,
+    list: &[Setting],
     call: &Call,
 ) -> Result<(), PluginError> {
     let link = link(inside, call)?;
@@ -30,7 +78,7 @@ pub(super) fn configure(
             format_args!("is {}, but IPv6 needs at least {MTU_V6} bytes", link.mtu),
         ));
     }
-    namespace.run(|| set_up(&link.name, has_v6, config.detects_duplicates))??;
+    namespace.run(|| set_up(&link.name, has_v6, list))??;
     for ip in &result.ips {
         inside.add_address(&link, ip.address)?;
     }
@@ -39,9 +87,7 @@ pub(super) fn configure(
         settle(inside, &link)?;
     }
     for route in &result.routes {
-        let is_v4 = route.dst.addr().is_ipv4();
-        let of_family = result.ips.iter().filter(|ip| ip.address.addr().is_ipv4() == is_v4);
-        let gateway = of_family.filter_map(|ip| ip.gateway).next();
+        let gateway = gateway_of(result, route.dst.addr().is_ipv4());
         match inside.add_route(&link, route, gateway) {
             Err(error) if error.is(&[Errno::EEXIST]) => {}
             other => other?,
@@ -51,14 +97,12 @@ pub(super) fn configure(
 }
 
 /// Settings of the pod's namespace; what this kernel has not is not needed.
-fn set_up(link: &str, has_v6: bool, detects_duplicates: bool) -> Result<(), KernelError> {
+fn set_up(link: &str, has_v6: bool, list: &[Setting]) -> Result<(), KernelError> {
     let set = |family, link: &str, name, value| {
         settings::ensure(&settings::of_link(family, link, name), value).map(drop)
     };
-    set("ipv4", link, "arp_notify", "1")?;
-    set("ipv6", link, "accept_dad", if detects_duplicates { "1" } else { "0" })?;
-    if detects_duplicates {
-        set("ipv6", link, "enhanced_dad", "1")?;
+    for (family, name, value) in list {
+        set(family, link, name, value)?;
     }
     if has_v6 {
         set("ipv6", "lo", "disable_ipv6", "0")?;
@@ -102,10 +146,19 @@ pub(super) fn switch_on(inside: &Netlink, call: &Call) -> Result<(), PluginError
     Ok(inside.set_up(&link, true)?)
 }
 
-fn link(inside: &Netlink, call: &Call) -> Result<Link, PluginError> {
+/// The pod's link.
+pub(super) fn link(inside: &Netlink, call: &Call) -> Result<Link, PluginError> {
     inside
         .link(call.link())?
         .ok_or_else(|| PluginError::internal(format!("link `{}` of the pod is gone", call.link())))
+}
+
+/// Refuses a pod that has a link of the wanted name.
+pub(super) fn refuse_taken_name(inside: &Netlink, call: &Call) -> Result<(), PluginError> {
+    if inside.link(call.link())?.is_none() {
+        return Ok(());
+    }
+    Err(PluginError::internal(format!("container veth name (\"{}\") already exists", call.link())))
 }
 
 /// Removes the pod's link, and so its other end; what is gone already is no failure.
@@ -116,17 +169,6 @@ pub(super) fn remove_link(call: &Call) -> Result<(), PluginError> {
     let Some(link) = inside.link(call.link())? else { return Ok(()) };
     inside.delete_link(&link)?;
     Ok(())
-}
-
-/// Whether the pod's link has all of these addresses.
-pub(super) fn missing_address(
-    inside: &Netlink,
-    link: &Link,
-    wanted: &[IpNet],
-) -> Result<Option<IpNet>, KernelError> {
-    let addresses = inside.addresses(link)?;
-    let has = |net: &IpNet| addresses.iter().any(|address| address.net == *net);
-    Ok(wanted.iter().copied().find(|net| !has(net)))
 }
 
 /// Gateway of the first address of a family.
