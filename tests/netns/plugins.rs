@@ -12,3 +12,4 @@ mod portmap;
 mod protocol;
 mod ptp;
 mod tuning;
+mod upper;

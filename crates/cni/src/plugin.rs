@@ -5,11 +5,15 @@ mod bridge;
 mod endpoint;
 mod firewall;
 mod host_local;
+mod ipvlan;
 mod loopback;
+mod macvlan;
 mod portmap;
 mod ptp;
 mod static_addresses;
 mod tuning;
+mod upper;
+mod vlan;
 
 use crate::protocol::Plugin;
 
@@ -20,11 +24,14 @@ pub const PLUGINS: &[&dyn Plugin] = &[
     &bridge::Bridge,
     &firewall::Firewall,
     &host_local::HostLocal,
+    &ipvlan::Ipvlan,
     &loopback::Loopback,
+    &macvlan::Macvlan,
     &portmap::Portmap,
     &ptp::Ptp,
     &static_addresses::Static,
     &tuning::Tuning,
+    &vlan::Vlan,
 ];
 
 /// The plugin whose program has that name.

@@ -11,7 +11,10 @@ use rtnetlink::{
         address::{
             AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
         },
-        link::{InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State},
+        link::{
+            InfoData, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+            State,
+        },
     },
 };
 
@@ -38,6 +41,8 @@ pub(crate) struct Link {
     pub(crate) controller: Option<u32>,
     /// The link it stands on; the peer of a veth, perhaps in another namespace.
     pub(crate) lower: Option<u32>,
+    /// What is particular to its kind.
+    pub(crate) data: Option<InfoData>,
     /// A note that goes with the link.
     pub(crate) alias: String,
     /// As a port of a bridge: whether it gets its own packets back.
@@ -259,6 +264,7 @@ impl Link {
                 for info in infos {
                     match info {
                         LinkInfo::Kind(kind) => self.kind = kind_text(&kind),
+                        LinkInfo::Data(data) => self.data = Some(data),
                         LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
                             self.is_hairpin = port.iter().any(|info| {
                                 use rtnetlink::packet_route::link::InfoBridgePort;
