@@ -9,6 +9,7 @@ mod link;
 mod namespace;
 mod netlink;
 pub(crate) mod route;
+mod rule;
 pub(crate) mod settings;
 mod traffic;
 
@@ -17,6 +18,7 @@ pub(crate) use link::{Link, mac_text, parse_mac};
 pub(crate) use namespace::Namespace;
 pub(crate) use netlink::{Mode, Netlink};
 pub(crate) use route::PlainRoute;
+pub(crate) use rule::SourceRule;
 pub(crate) use traffic::TokenBucket;
 
 use crate::protocol::{Call, PluginError};

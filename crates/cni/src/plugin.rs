@@ -4,12 +4,14 @@ mod bandwidth;
 mod bridge;
 mod endpoint;
 mod firewall;
+mod host_device;
 mod host_local;
 mod ipvlan;
 mod loopback;
 mod macvlan;
 mod portmap;
 mod ptp;
+mod sbr;
 mod static_addresses;
 mod tuning;
 mod upper;
@@ -23,12 +25,14 @@ pub const PLUGINS: &[&dyn Plugin] = &[
     &bandwidth::Bandwidth,
     &bridge::Bridge,
     &firewall::Firewall,
+    &host_device::HostDevice,
     &host_local::HostLocal,
     &ipvlan::Ipvlan,
     &loopback::Loopback,
     &macvlan::Macvlan,
     &portmap::Portmap,
     &ptp::Ptp,
+    &sbr::Sbr,
     &static_addresses::Static,
     &tuning::Tuning,
     &vlan::Vlan,

@@ -171,7 +171,8 @@ pub(crate) struct PlainRoute {
 }
 
 impl PlainRoute {
-    fn message(self, link: &Link) -> RouteMessage {
+    /// The message that adds it.
+    pub(crate) fn message(self, link: &Link) -> RouteMessage {
         let (net, index) = (self.destination, link.index);
         let mut message = match net.network() {
             IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
@@ -219,4 +220,63 @@ impl Netlink {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The number of a route's table.
+pub(crate) fn table(route: &RouteMessage) -> u32 {
+    let attribute = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    attribute.unwrap_or_else(|| route.header.table.into())
+}
+
+/// The address that packets leave with.
+pub(crate) fn source(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::PrefSource(address) => plain(address),
+        _ => None,
+    })
+}
+
+/// The same route in another table, without what the kernel notes of it.
+pub(crate) fn in_table(route: &RouteMessage, table: u32) -> RouteMessage {
+    let mut route = route.clone();
+    route.header.flags = rtnetlink::packet_route::route::RouteFlags::empty();
+    route.header.table = u8::try_from(table).unwrap_or_default();
+    route.attributes.retain(|attribute| {
+        !matches!(attribute, RouteAttribute::Table(_) | RouteAttribute::CacheInfo(_))
+    });
+    route.attributes.push(RouteAttribute::Table(table));
+    route
+}
+
+impl Netlink {
+    /// Adds a route as it is, in place of one that is there.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn replace_route(&self, route: RouteMessage) -> Result<(), KernelError> {
+        let action = describe("add", &route);
+        self.request(RouteNetlinkMessage::NewRoute(route), Mode::Replace, || action).map(drop)
+    }
+
+    /// Removes a route as it is; what is gone is no failure.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn remove_route(&self, route: RouteMessage) -> Result<(), KernelError> {
+        let action = describe("remove", &route);
+        let removed = self.request(RouteNetlinkMessage::DelRoute(route), Mode::Change, || action);
+        match removed {
+            Err(error) if error.is(&[Errno::ESRCH, Errno::ENOENT]) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}
+
+fn describe(verb: &str, route: &RouteMessage) -> String {
+    let net = destination(route).map_or_else(|| "of no family".to_owned(), |net| net.to_string());
+    let via = gateway(route).map_or_else(String::new, |gateway| format!(" via {gateway}"));
+    format!("{verb} route {net}{via} of table {}", table(route))
 }
