@@ -6,6 +6,7 @@ mod bed;
 mod bridge;
 mod chain;
 mod firewall;
+mod flannel;
 mod host_device;
 mod host_local;
 mod loopback;

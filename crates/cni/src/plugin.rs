@@ -4,6 +4,7 @@ mod bandwidth;
 mod bridge;
 mod endpoint;
 mod firewall;
+mod flannel;
 mod host_device;
 mod host_local;
 mod ipvlan;
@@ -25,6 +26,7 @@ pub const PLUGINS: &[&dyn Plugin] = &[
     &bandwidth::Bandwidth,
     &bridge::Bridge,
     &firewall::Firewall,
+    &flannel::Flannel,
     &host_device::HostDevice,
     &host_local::HostLocal,
     &ipvlan::Ipvlan,
