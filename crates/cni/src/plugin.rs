@@ -21,7 +21,6 @@ mod vlan;
 use crate::protocol::Plugin;
 
 /// All plugins of the multi-call program.
-#[rustfmt::skip]
 pub const PLUGINS: &[&dyn Plugin] = &[
     &bandwidth::Bandwidth,
     &bridge::Bridge,
