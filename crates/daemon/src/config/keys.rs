@@ -237,6 +237,70 @@ pub const KEYS: &[Key] = &[
         |config| Some(show_duration(config.restart.reset))
     ),
     key!(
+        "logs.maxSize",
+        "a size such as 10Mi, or none",
+        "",
+        false,
+        "Size at which a container's log is rotated. The annotation `crilet.dev/log-max-size` of a pod \
+         goes before it, and so with the three below; `docs/logs.md` tells more.",
+        |config, value| {
+            value::log_setting("max-size", value).map(|text| config.logs.max_size = text)
+        },
+        |config| Some(config.logs.max_size.clone())
+    ),
+    key!(
+        "logs.maxFiles",
+        "a number of at least 2",
+        "",
+        false,
+        "Files that are kept of a log, the one that is written among them.",
+        |config, value| {
+            value::log_setting("max-files", value).map(|text| config.logs.max_files = text)
+        },
+        |config| Some(config.logs.max_files.clone())
+    ),
+    key!(
+        "logs.maxAge",
+        "a time such as 36h or 14d, or none",
+        "",
+        false,
+        "How old lines may get before their file is removed.",
+        |config, value| {
+            value::log_setting("max-age", value).map(|text| config.logs.max_age = text)
+        },
+        |config| Some(config.logs.max_age.clone())
+    ),
+    key!(
+        "logs.compression",
+        "gzip or none",
+        "",
+        false,
+        "How rotated files are compressed.",
+        |config, value| {
+            value::log_setting("compression", value).map(|text| config.logs.compression = text)
+        },
+        |config| Some(config.logs.compression.clone())
+    ),
+    key!(
+        "logs.budget",
+        "a size such as 2Gi",
+        "2Gi",
+        false,
+        "What all logs of the node may take together; the oldest rotated files go first. No limit \
+         without.",
+        |config, value| value::size(value).map(|text| config.logs.budget = Some(text)),
+        |config| config.logs.budget.clone()
+    ),
+    key!(
+        "logs.minFree",
+        "a size such as 256Mi",
+        "256Mi",
+        false,
+        "What stays free on every file system that has logs. 2 % of it and at most 256Mi without.",
+        |config, value| value::size(value).map(|text| config.logs.min_free = Some(text)),
+        |config| config.logs.min_free.clone()
+    ),
+    key!(
         "images.gcHighPercent",
         "a percentage",
         "",

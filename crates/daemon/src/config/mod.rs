@@ -39,8 +39,28 @@ pub struct Config {
     pub runtime: RuntimeConfig,
     /// How restarts wait, where a pod says nothing.
     pub restart: RestartConfig,
+    /// Logs of containers.
+    pub logs: LogsConfig,
     /// Images.
     pub images: ImagesConfig,
+}
+
+/// Logs of containers, in the words of [`crilet_log::Settings`] and [`crilet_log::read_size`], which
+/// have taken them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogsConfig {
+    /// Size at which a log is rotated.
+    pub max_size: String,
+    /// Files that are kept of a log.
+    pub max_files: String,
+    /// How old lines may get.
+    pub max_age: String,
+    /// How rotated files are compressed.
+    pub compression: String,
+    /// What all logs may take together.
+    pub budget: Option<String>,
+    /// What stays free on their file systems.
+    pub min_free: Option<String>,
 }
 
 /// Where the API is served.
@@ -137,6 +157,14 @@ impl Default for Config {
                 max: Duration::from_secs(300),
                 reset: Duration::from_secs(600),
             },
+            logs: LogsConfig {
+                max_size: "10Mi".to_owned(),
+                max_files: "5".to_owned(),
+                max_age: "none".to_owned(),
+                compression: "gzip".to_owned(),
+                budget: None,
+                min_free: None,
+            },
             images: ImagesConfig {
                 gc_high_percent: 85,
                 gc_low_percent: 80,
@@ -180,6 +208,7 @@ impl Config {
             pods_dir: self.pods_dir.clone(),
             api: self.api.clone(),
             runtime: self.runtime.clone(),
+            logs: self.logs.clone(),
             ..other.clone()
         }
     }

@@ -63,6 +63,20 @@ pub(super) fn count(scalar: &Scalar, least: u32, most: u32) -> Result<u32, Strin
     plain.ok_or_else(|| found(format!("a whole number from {least} to {most}"), scalar))
 }
 
+/// A setting of the logs, in their own words.
+pub(super) fn log_setting(name: &str, scalar: &Scalar) -> Result<String, String> {
+    match crilet_log::Settings::default().set(name, &scalar.text) {
+        Ok(_) => Ok(scalar.text.clone()),
+        Err(invalid) => Err(invalid.expected.to_owned()),
+    }
+}
+
+/// A size in bytes, in the words of the logs.
+pub(super) fn size(scalar: &Scalar) -> Result<String, String> {
+    let read = crilet_log::read_size(&scalar.text).filter(|size| *size > 0);
+    read.map(|_| scalar.text.clone()).ok_or_else(|| "a size such as 256Mi".to_owned())
+}
+
 pub(super) fn percent(scalar: &Scalar) -> Result<u8, String> {
     let text = scalar.text.strip_suffix('%').unwrap_or(&scalar.text);
     let number = text.parse().ok().filter(|number| (0..=100).contains(number));

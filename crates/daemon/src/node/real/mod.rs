@@ -19,6 +19,7 @@ mod commands;
 mod convert;
 mod desired;
 mod images;
+mod logs;
 mod manager;
 mod orphans;
 mod sources;
@@ -42,6 +43,7 @@ use crilet_api::{
     NodeInfo, Pod, PodList, PodRef, RestartRequest, RuntimeInfo, Stats, StopRequest,
 };
 use crilet_cri::Client;
+use crilet_log::LogError;
 use crilet_pod::{StateDir, images::Credentials, manifest::ReadOptions, render::NodeFacts, sync};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -92,6 +94,9 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// Logs cannot be looked after.
+    #[error(transparent)]
+    Logs(#[from] LogError),
     /// The machine does not tell what it is.
     #[error("ask the machine about itself")]
     Facts(#[source] io::Error),
@@ -108,7 +113,7 @@ pub struct RealNode {
     view: Arc<View>,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
-    manager: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl RealNode {
@@ -146,6 +151,9 @@ impl RealNode {
             events: Arc::clone(&view) as Arc<dyn sync::EventSink>,
         });
         let stop = CancellationToken::new();
+        let rotator =
+            logs::rotator(shared.client.clone(), &config.logs, &state, Arc::clone(&view))?;
+        let rotator = tokio::spawn(rotator.run(stop.clone()));
         let (commands, receiver) = mpsc::channel(64);
         let manager = Manager::new(
             config,
@@ -165,7 +173,7 @@ impl RealNode {
             view,
             commands,
             stop,
-            manager: Mutex::new(Some(manager)),
+            tasks: Mutex::new(vec![manager, rotator]),
         }))
     }
 
@@ -291,13 +299,12 @@ impl Node for RealNode {
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         self.stop.cancel();
-        let manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         Box::pin(async move {
-            if let Some(Err(error)) = match manager {
-                Some(manager) => Some(manager.await),
-                None => None,
-            } {
-                tracing::error!(%error, "the manager ended by itself");
+            for task in tasks {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a task of the node ended by itself");
+                }
             }
         })
     }

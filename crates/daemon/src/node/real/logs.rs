@@ -1,0 +1,80 @@
+//! Rotating the logs of all containers, whoever made them.
+
+use std::{path::Path, sync::Arc};
+
+use crilet_api::EventKind;
+use crilet_cri::Client;
+use crilet_log::{Config as RotatorConfig, Event, LogError, Rotator, Settings, Watch, read_size};
+
+use super::view::View;
+use crate::{NewEvent, config::LogsConfig};
+
+/// Makes what keeps the logs within their limits.
+///
+/// # Errors
+/// When the file by which rotators take turns cannot be used, or no directory be watched.
+pub(super) fn rotator(
+    client: Client,
+    config: &LogsConfig,
+    state: &Path,
+    view: Arc<View>,
+) -> Result<Rotator, LogError> {
+    // The same file that `crilet log rotate` takes turns by.
+    let lock = state.join("logs.lock");
+    let watch = Watch::start()
+        .map_err(|cause| LogError::Lock { path: lock.clone(), cause })
+        .map(Arc::new)?;
+    let mut rotator = RotatorConfig::new(lock);
+    rotator.policy = settings(config).over(rotator.policy);
+    rotator.budget = config.budget.as_deref().and_then(read_size);
+    rotator.min_free = config.min_free.as_deref().and_then(read_size);
+    Rotator::try_new(client, rotator, watch, move |event| tell(&view, &event))
+}
+
+fn settings(config: &LogsConfig) -> Settings {
+    let mut settings = Settings::default();
+    for (name, value) in [
+        ("max-size", &config.max_size),
+        ("max-files", &config.max_files),
+        ("max-age", &config.max_age),
+        ("compression", &config.compression),
+    ] {
+        if let Err(error) = settings.set(name, value) {
+            // The configuration was read with these very words.
+            tracing::error!(%error, "a setting of the logs is not used");
+        }
+    }
+    settings
+}
+
+/// Rotations are daily bread; what is lost or wrong is for people.
+fn tell(view: &View, event: &Event) {
+    let (removed, problem) = (matches!(event, Event::Removed { .. }), event.is_problem());
+    tracing::debug!(%event, "log");
+    if removed || problem {
+        view.events().record(NewEvent {
+            kind: if problem { EventKind::Warning } else { EventKind::Normal },
+            reason: if problem { "LogProblem" } else { "LogRemoved" }.to_owned(),
+            message: event.to_string(),
+            ..NewEvent::default()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_what_rotators_go_by() {
+        let config = LogsConfig {
+            max_size: "1Mi".to_owned(),
+            max_files: "3".to_owned(),
+            ..crate::Config::default().logs
+        };
+        let policy = settings(&config).over(crilet_log::Policy::default());
+        assert_eq!((policy.max_size, policy.max_files), (Some(1 << 20), 3));
+        let default = settings(&crate::Config::default().logs);
+        assert_eq!(default.over(crilet_log::Policy::default()), crilet_log::Policy::default());
+    }
+}
