@@ -96,7 +96,7 @@ impl Collector for Pods {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let pods = self.0.pods().items;
         let gauge = ConstGauge::<u64>::new(0).metric_type();
-        let help = "Pods that the daemon keeps, with their phase";
+        let help = "Pods that the daemon keeps, with their phase.";
         let mut family = encoder.encode_descriptor("crilet_pod_phase", help, None, gauge)?;
         for pod in &pods {
             let labels = [
@@ -107,7 +107,7 @@ impl Collector for Pods {
             ConstGauge::new(1_u64).encode(family.encode_family(&labels)?)?;
         }
         let gauge = ConstGauge::<u64>::new(0).metric_type();
-        let help = "Whether a pod may be sent work";
+        let help = "Whether a pod may be sent work.";
         let mut family = encoder.encode_descriptor("crilet_pod_ready", help, None, gauge)?;
         for pod in &pods {
             let labels = [("namespace", pod.namespace.as_str()), ("pod", &pod.name)];
@@ -115,7 +115,7 @@ impl Collector for Pods {
             ConstGauge::new(ready).encode(family.encode_family(&labels)?)?;
         }
         let counter = ConstCounter::<u64>::new(0).metric_type();
-        let help = "How often a container was started again";
+        let help = "How often a container was started again.";
         let name = "crilet_container_restarts";
         let mut family = encoder.encode_descriptor(name, help, None, counter)?;
         for pod in &pods {
@@ -144,11 +144,11 @@ impl Collector for Process {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
         };
-        gauge("process_resident_memory_bytes", "Resident memory in bytes", resident_bytes())?;
-        gauge("process_open_fds", "Open file descriptors", open_files())?;
+        gauge("process_resident_memory_bytes", "Resident memory in bytes.", resident_bytes())?;
+        gauge("process_open_fds", "Open file descriptors.", open_files())?;
         if let Some(seconds) = processor_seconds() {
             let counter = ConstCounter::new(seconds);
-            let help = "Processor time used in seconds";
+            let help = "Processor time used in seconds.";
             let kind = counter.metric_type();
             let name = "process_cpu_seconds";
             counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
