@@ -82,7 +82,9 @@ impl Node {
     /// Waits until the pod is as a filter of jq says, and gives its JSON.
     fn until(&self, what: &str, filter: &str) -> serde_json::Value {
         let seen = wait_until(what, BOUND, || {
-            let json = crilet(&self.host, &["get", "site", "-o", "json"]);
+            let get = self.host.command(env!("CARGO_BIN_EXE_crilet"));
+            let get = get.args(["get", "site", "-o", "json"]).output();
+            let json = get.map_err(|error| format!("{error:#}"))?.stdout;
             let found = self.host.command("jq").args(["-e", filter]).input(json.clone()).output();
             if found.is_ok_and(|output| output.status == 0) { Ok(json) } else { Err(json) }
         });
