@@ -168,8 +168,8 @@ fn versions(makers: &[(&str, Maker)]) -> Result<()> {
 fn tell(what: &str, ours: Option<&Times>, debian: Option<&Times>) {
     let Some(ours) = ours else { return };
     let beside = debian.map_or_else(String::new, |debian| {
-        let (ratio, less) = (debian.median() / ours.median(), debian.over(ours));
-        format!("   debian {}   x{ratio:.1}, {less:.1} ms less", debian.summary())
+        let (ratio, over) = (debian.median() / ours.median(), debian.over(ours));
+        format!("   debian {}   x{ratio:.1}, {over}", debian.summary())
     });
     report::print(&format!("{what:24} crilet {}{beside}", ours.summary()));
 }
