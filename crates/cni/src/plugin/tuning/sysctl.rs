@@ -20,8 +20,12 @@ impl Setting {
     /// Finds the file of a key: dots are slashes, and `IFNAME` stands for the link's name.
     pub(super) fn new(key: &str, value: &str, link: &str) -> Result<Self, PluginError> {
         let relative = key.replace('.', "/").replacen("IFNAME", link, 1);
-        let relative = Path::new(relative.trim_start_matches('/'));
-        let is_plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let relative = relative.trim_start_matches('/');
+        // Two dots have become two slashes, which the kernel would pass over.
+        let is_whole = relative.split('/').all(|part| !part.is_empty());
+        let relative = Path::new(relative);
+        let is_plain =
+            is_whole && relative.components().all(|part| matches!(part, Component::Normal(_)));
         let below =
             relative.strip_prefix("net").is_ok_and(|rest| rest.components().next().is_some());
         if !is_plain || !below {
