@@ -25,7 +25,7 @@ mod worker;
 pub use self::{
     event::{Event, EventSink},
     memory::{Condemned, Failed, Health, Memory, Target, Why},
-    plan::{Action, Intent, Plan, plan},
+    plan::{Action, Intent, Keep, Plan, plan},
     status::{ContainerStatus, Ended, Phase, SandboxStatus, State, Status, status},
     worker::{Keeper, Node, Pulls, Request, Wanted, keep},
 };

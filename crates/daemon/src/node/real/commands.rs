@@ -1,13 +1,14 @@
 //! What the API asks, done by the manager: written down first, answered, then worked on.
 
-use std::{io, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
 
 use crilet_api::{
     ApiError, Desired as ApiDesired, ErrorCode, Phase, PodRef, RestartRequest, Source, StopRequest,
 };
 use crilet_pod::sync::Request;
 
-use super::manager::{Command, Manager, leave};
+use super::manager::{Command, Manager, backoff, leave};
+use crate::Config;
 
 impl Manager {
     pub(super) async fn serve(&mut self, command: Command) {
@@ -26,10 +27,19 @@ impl Manager {
                 reply.send(report).is_err()
             }
             Command::Configure(config) => {
-                self.images.configure(config.images);
+                self.configure(&config);
                 false
             }
         };
+    }
+
+    fn configure(&mut self, config: &Config) {
+        self.images.configure(config.images);
+        self.shared.keep_dead.store(super::dead(config), Ordering::Relaxed);
+        self.shared.pulls.set_limit(super::pulls(config));
+        self.relist = config.relist_interval;
+        self.backoff = backoff(config);
+        self.reconcile();
     }
 
     fn delete(&mut self, pod: &PodRef, request: StopRequest) -> Result<(), ApiError> {

@@ -10,7 +10,10 @@ use crilet_cri::{
     config::{Finding, Findings},
     inventory::PortMapping,
 };
-use crilet_pod::{manifest::Manifests, model::Pod};
+use crilet_pod::{
+    manifest::Manifests,
+    model::{Backoff, Pod},
+};
 use jiff::Timestamp;
 
 use super::{convert, sources::Sources, store::Applied};
@@ -41,7 +44,11 @@ pub(super) struct Kept {
 
 /// Puts all sources together: files by their paths, then what was applied by its name. Of two pods
 /// with one name, or one port of the host, the first has it.
-pub(super) fn merge(sources: &Sources, applied: &BTreeMap<PodRef, Kept>) -> Desired {
+pub(super) fn merge(
+    sources: &Sources,
+    applied: &BTreeMap<PodRef, Kept>,
+    backoff: Backoff,
+) -> Desired {
     let mut desired = Desired::default();
     if let Some(findings) = &sources.unusable {
         desired.problems.push(invalid(findings, Timestamp::now()));
@@ -58,7 +65,7 @@ pub(super) fn merge(sources: &Sources, applied: &BTreeMap<PodRef, Kept>) -> Desi
                 file: pod.origin.file.display().to_string(),
                 line: pod.origin.position.map(|position| position.line),
             };
-            desired.add(Arc::new(pod.clone()), source, problems.clone());
+            desired.add(with_backoff(pod, backoff), source, problems.clone());
         }
         tracing::trace!(source = %path.display(), "merged");
     }
@@ -68,9 +75,16 @@ pub(super) fn merge(sources: &Sources, applied: &BTreeMap<PodRef, Kept>) -> Desi
             line: kept.pod.origin.position.map(|position| position.line),
             set: kept.applied.set.clone(),
         };
-        desired.add(Arc::clone(&kept.pod), source, Vec::new());
+        desired.add(with_backoff(&kept.pod, backoff), source, Vec::new());
     }
     desired
+}
+
+/// A pod that says nothing of how its restarts wait does as the node does.
+fn with_backoff(pod: &Pod, backoff: Backoff) -> Arc<Pod> {
+    let says = |key: &String| key.starts_with("crilet.dev/restart-backoff");
+    let backoff = if pod.annotations.keys().any(says) { pod.backoff } else { backoff };
+    Arc::new(Pod { backoff, ..pod.clone() })
 }
 
 impl Desired {

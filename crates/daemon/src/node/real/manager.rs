@@ -14,7 +14,7 @@ use crilet_core::ErrorChain;
 use crilet_cri::inventory::{self, Detail};
 use crilet_pod::{
     manifest::{self, ReadOptions},
-    model::Pod,
+    model::{Backoff, Pod},
     sync::{self, Intent, Keeper, Request, Wanted, marks},
     volumes::Roots,
 };
@@ -74,7 +74,9 @@ pub(super) struct Manager {
     /// What the last relist saw of each pod.
     seen: BTreeMap<String, String>,
     orphans_found: bool,
-    relist: Duration,
+    pub(super) relist: Duration,
+    /// How restarts wait of pods that do not say it themselves.
+    pub(super) backoff: Backoff,
     stop: CancellationToken,
     root: std::path::PathBuf,
 }
@@ -115,6 +117,7 @@ impl Manager {
             seen: BTreeMap::new(),
             orphans_found: false,
             relist: config.relist_interval,
+            backoff: backoff(config),
             stop,
             root: config.pods_dir.clone(),
         }
@@ -130,7 +133,12 @@ impl Manager {
             let due = look_at.unwrap_or_else(|| Instant::now() + LOOK);
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                Some(command) = commands.recv() => self.serve(command).await,
+                Some(command) = commands.recv() => {
+                    self.serve(command).await;
+                    if relist.period() != self.relist {
+                        relist = tokio::time::interval(self.relist);
+                    }
+                }
                 Some(change) = changes.recv() => {
                     let wait = if change == Change::Done { Duration::ZERO } else { QUIET };
                     look_at = Some(Instant::now() + wait);
@@ -150,7 +158,8 @@ impl Manager {
 
     /// Makes the workers be those of the pods that should be there.
     pub(super) fn reconcile(&mut self) {
-        let Desired { pods, problems, .. } = desired::merge(&self.sources, &self.applied);
+        let Desired { pods, problems, .. } =
+            desired::merge(&self.sources, &self.applied, self.backoff);
         self.view.set_problems(problems);
         for (key, entry) in &pods {
             self.want(key, entry);
@@ -268,7 +277,7 @@ impl Manager {
         if self.sources.unusable.is_some() {
             return;
         }
-        let desired = desired::merge(&self.sources, &self.applied);
+        let desired = desired::merge(&self.sources, &self.applied, self.backoff);
         let mut wanted: BTreeSet<String> = desired.uids().into_iter().map(Into::into).collect();
         wanted.extend(self.workers.values().map(|worked| worked.keeper.wanted().pod.uid.clone()));
         let roots = Roots::below(&self.shared.data);
@@ -287,6 +296,12 @@ impl Manager {
             Err(error) => tracing::warn!(error = %ErrorChain(&error), "cannot look for orphans"),
         }
     }
+}
+
+/// The configuration keeps its order; what does not is the kubelet's.
+pub(super) fn backoff(config: &Config) -> Backoff {
+    let restart = &config.restart;
+    Backoff::try_new(restart.initial, restart.max, restart.reset).unwrap_or_default()
 }
 
 /// Has a pod go.

@@ -35,7 +35,7 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     process,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 use crilet_api::{
@@ -147,7 +147,8 @@ impl RealNode {
             state: StateDir::new(state.join("pods")),
             data,
             credentials,
-            pulls: sync::Pulls::default(),
+            keep_dead: AtomicUsize::new(dead(config)),
+            pulls: sync::Pulls::new(pulls(config)),
             events: Arc::clone(&view) as Arc<dyn sync::EventSink>,
         });
         let stop = CancellationToken::new();
@@ -203,6 +204,14 @@ impl RealNode {
         let message = unreachable.unwrap_or_default();
         vec![Check { name: "runtime".to_owned(), ok, message }, sources, pods]
     }
+}
+
+fn dead(config: &Config) -> usize {
+    usize::try_from(config.keep_dead_containers).unwrap_or(usize::MAX)
+}
+
+fn pulls(config: &Config) -> usize {
+    usize::try_from(config.images.parallel_pulls).unwrap_or(usize::MAX)
 }
 
 /// The addresses that the machine would speak to the world from. No packet is sent, and nothing is

@@ -132,7 +132,8 @@ impl Planner<'_> {
         self.act(Action::RemoveContainer { id, name });
     }
 
-    /// Keeps one dead container of each name, so that its log and its end can be looked at.
+    /// Keeps some dead containers of each name, so that their logs and ends can be looked at; the
+    /// newest of all in any case, for its end says what comes next.
     fn remove_old(&mut self, sandbox: &Sandbox, wanted: &Container, next: &Next) {
         // It is about to get a successor, which needs the target.
         if matches!(next, Next::Start { due, .. } if due.is_none_or(|due| due <= self.now)) {
@@ -141,9 +142,11 @@ impl Planner<'_> {
         let dead = |found: &&inventory::Container| {
             found.name == wanted.name && found.state == ContainerState::Exited
         };
-        let mut dead: Vec<_> = sandbox.containers.iter().filter(dead).collect();
-        dead.sort_by_key(|found| std::cmp::Reverse((found.attempt, found.created_at)));
-        if let Some(old) = dead.get(1) {
+        let newest_is_dead = self.latest(sandbox, wanted).is_some_and(|found| dead(&found));
+        let kept = self.keep.dead.max(usize::from(newest_is_dead));
+        let mut all: Vec<_> = sandbox.containers.iter().filter(dead).collect();
+        all.sort_by_key(|found| std::cmp::Reverse((found.attempt, found.created_at)));
+        if let Some(old) = all.get(kept) {
             self.remove(old);
         }
     }

@@ -112,6 +112,13 @@ pub struct Plan {
     pub gone: bool,
 }
 
+/// What is kept of what has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Containers of each name that have ended, beside the one that runs.
+    pub dead: usize,
+}
+
 /// Plans the next actions of a pod.
 ///
 /// `observed` holds all sandboxes of the pod that crilet keeps, with full details; `now` is what the
@@ -121,9 +128,10 @@ pub fn plan(
     intent: Intent,
     observed: &[inventory::Pod],
     memory: &Memory,
+    keep: Keep,
     now: SystemTime,
 ) -> Plan {
-    let mut planner = Planner { pod, observed, memory, now, plan: Plan::default() };
+    let mut planner = Planner { pod, observed, memory, keep, now, plan: Plan::default() };
     match intent {
         Intent::Run => planner.run(),
         Intent::Stop => planner.stop_all(),
@@ -136,6 +144,7 @@ struct Planner<'a> {
     pod: &'a Pod,
     observed: &'a [inventory::Pod],
     memory: &'a Memory,
+    keep: Keep,
     now: SystemTime,
     plan: Plan,
 }

@@ -23,7 +23,10 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -42,7 +45,7 @@ use self::{
     probes::{Kind, Running, Verdict},
 };
 use super::{
-    Action, Condemned, Event, EventSink, Health, Intent, Memory, Plan, Status, Target, Why,
+    Action, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan, Status, Target, Why,
     observe::observe, plan, status,
 };
 use crate::{StateDir, images::Credentials, model::Pod, render::NodeFacts};
@@ -68,6 +71,8 @@ pub struct Node {
     pub data: PathBuf,
     /// Where credentials of registries come from.
     pub credentials: Credentials,
+    /// How many ended containers of each name are kept.
+    pub keep_dead: AtomicUsize,
     /// The pulls under way.
     pub pulls: Pulls,
     /// Who hears of events.
@@ -181,8 +186,9 @@ impl Worker {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
             self.look(&wanted.pod).await;
-            let plan =
-                plan(&wanted.pod, wanted.intent, &self.observed, &self.memory, SystemTime::now());
+            let keep = Keep { dead: self.node.keep_dead.load(Ordering::Relaxed) };
+            let (pod, now) = (&wanted.pod, SystemTime::now());
+            let plan = plan(pod, wanted.intent, &self.observed, &self.memory, keep, now);
             let gone = plan.gone && self.tasks.is_empty();
             self.begin(&wanted, &plan);
             self.update_files(&wanted);

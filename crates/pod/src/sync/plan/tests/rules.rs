@@ -292,9 +292,15 @@ fn one_dead_container_of_a_name_is_kept() {
         exit(&mut world, "web", 1);
         world.settle();
     }
-    let attempts: Vec<u32> =
-        world.sandboxes[0].containers.iter().map(|found| found.attempt).collect();
-    assert_eq!(attempts, [3, 4]);
+    let attempts = |world: &World| -> Vec<u32> {
+        world.sandboxes[0].containers.iter().map(|found| found.attempt).collect()
+    };
+    assert_eq!(attempts(&world), [3, 4]);
+    world.keep_dead = 0;
+    world.settle();
+    assert_eq!(attempts(&world), [4]);
+    exit(&mut world, "web", 1);
+    assert_eq!(planned(&world), [""; 0], "what ended last says what comes next");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crilet_cri::inventory::{
 use crate::{
     images::PullPolicy,
     model::{Backoff, Container, Format, Origin, Pod, Qos, RestartPolicy},
-    sync::{Action, Health, Intent, Memory, Plan, marks, plan},
+    sync::{Action, Health, Intent, Keep, Memory, Plan, marks, plan},
 };
 
 pub(super) struct World {
@@ -18,6 +18,7 @@ pub(super) struct World {
     pub(super) sandboxes: Vec<Sandbox>,
     pub(super) memory: Memory,
     pub(super) now: SystemTime,
+    pub(super) keep_dead: usize,
     made: u32,
 }
 
@@ -86,12 +87,14 @@ impl World {
             sandboxes: Vec::new(),
             memory: Memory::default(),
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+            keep_dead: 1,
             made: 0,
         }
     }
 
     pub(super) fn plan(&self) -> Plan {
-        plan(&self.pod, self.intent, &self.sandboxes, &self.memory, self.now)
+        let keep = Keep { dead: self.keep_dead };
+        plan(&self.pod, self.intent, &self.sandboxes, &self.memory, keep, self.now)
     }
 
     /// Does what is planned and whatever that leads to; no faults.
