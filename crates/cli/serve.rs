@@ -63,7 +63,8 @@ async fn foundation(config: &Config) -> Result<Foundation, CliError> {
             if config.runtime.embedded == Embedded::Auto =>
         {
             let layout = Layout::new(connect::data_root(), connect::state_root());
-            up(&layout, &Options::default()).await?;
+            let plugin_program = connect::plugin_program();
+            up(&layout, &Options { plugin_program, ..Options::default() }).await?;
             connect::configured(&config.runtime).await?
         }
         found => found?,
