@@ -8,6 +8,7 @@ const BOUND: Duration = Duration::from_secs(60);
 const IMAGE: &str = "crilet.test/busybox:1";
 const SITE: &str = "http://192.0.2.1:8080/";
 const PODS: &str = "/root/pods";
+const CONFIG: &str = "/root/config.yaml";
 
 struct Node {
     host: Host,
@@ -39,6 +40,10 @@ spec:
     ports: [{{containerPort: 80, hostPort: 8080}}]
     readinessProbe: {{httpGet: {{port: 80, path: /}}, periodSeconds: 1}}
     volumeMounts: [{{name: www, mountPath: /www}}]
+  - name: chatty
+    image: {IMAGE}
+    imagePullPolicy: IfNotPresent
+    command: [sh, -c, 'trap \"exit 0\" TERM; while true; do seq 1000; sleep 1 & wait $!; done']
   - name: clock
     image: {IMAGE}
     imagePullPolicy: IfNotPresent
@@ -61,6 +66,7 @@ impl Node {
         let archive = Images::archive("busybox", IMAGE).unwrap();
         crilet(&host, &["image", "load", archive.to_str().unwrap()]);
         host.shell(&format!("mkdir -p {PODS}")).success().unwrap();
+        host.write(CONFIG, "logs: {maxSize: 64k, maxFiles: 3}\n").unwrap();
         let daemon = serve(&host);
         Self { host, before, daemon }
     }
@@ -116,7 +122,7 @@ impl Node {
         };
         let mut all: Vec<String> = pods.as_array().unwrap().iter().flat_map(running).collect();
         all.sort();
-        assert_eq!(all, ["clock", "web"], "{listed}");
+        assert_eq!(all, ["chatty", "clock", "web"], "{listed}");
     }
 }
 
@@ -126,7 +132,7 @@ fn crilet(host: &Host, arguments: &[&str]) -> String {
 }
 
 fn serve(host: &Host) -> Service {
-    let arguments = ["serve", "--pods-dir", PODS];
+    let arguments = ["serve", "--config", CONFIG, "--pods-dir", PODS];
     host.command(env!("CARGO_BIN_EXE_crilet")).args(arguments).spawn().unwrap()
 }
 
@@ -167,6 +173,17 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     let edited = manifest("first").replace("while true", "while sleep 0");
     node.host.write(format!("{PODS}/site.yaml"), edited).unwrap();
     node.until("the edit", ".containers[]|select(.name==\"clock\")|.restarts>=1 and .ready");
+
+    // Logs have been rotated meanwhile, and each number stands where it should.
+    wait_until("rotated logs", BOUND, || {
+        let rotated = node.sh("ls /var/log/pods/*/chatty/ | grep -c '\\.log\\.' || true");
+        if rotated.trim() == "0" { Err(rotated) } else { Ok(()) }
+    })
+    .unwrap();
+    let lines = crilet(&node.host, &["logs", "site/chatty", "--tail", "3000"]);
+    let numbers: Vec<u32> = lines.lines().map(|line| line.parse().unwrap()).collect();
+    let follows = |pair: &[u32]| pair[1] == pair[0] % 1000 + 1;
+    assert!(numbers.windows(2).all(follows), "lines are missing or doubled");
 
     node.sh(&format!("rm {PODS}/site.yaml"));
     wait_until("the pod to go", BOUND, || {
