@@ -144,6 +144,11 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     let pod = node.until("readiness", ".conditions[]|select(.type==\"Ready\").status==\"True\"");
     node.expect_no_duplicates();
 
+    // A follower goes on over the end of its container.
+    let follow = ["logs", "-f", "site/web", "site/clock"];
+    let mut follower =
+        node.host.command(env!("CARGO_BIN_EXE_crilet")).args(follow).spawn().unwrap();
+
     // A container.
     let pid =
         pod["containers"].as_array().unwrap().iter().find(|c| c["name"] == "web").unwrap()["pid"]
@@ -151,6 +156,13 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     node.sh(&format!("kill -9 {pid}"));
     node.until("the restart", ".containers[]|select(.name==\"web\")|.restarts==1 and .ready");
     node.expect_page("first");
+    wait_until("the follower to tell of the restart", BOUND, || {
+        let log = follower.log();
+        if log.contains("site/web was restarted after exit code 137") { Ok(()) } else { Err(log) }
+    })
+    .unwrap();
+    follower.expect_running().unwrap();
+    follower.kill().unwrap();
 
     // The pause process.
     let listed = crilet(&node.host, &["ps", "-o", "json"]);

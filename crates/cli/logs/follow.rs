@@ -9,6 +9,7 @@ use crilet_cri::{
 use crilet_log::{
     Control, Counts, Follow, Followed, LogError, LogFile, Name, Query, Watch, locate,
 };
+use crilet_pod::sync::marks;
 
 use super::{LogsArgs, select::Chosen, told};
 use crate::{errors::CliError, output};
@@ -165,7 +166,10 @@ fn is_made_again(pod: &Pod, container: &Container) -> bool {
     let details =
         pod.containers.iter().find(|c| c.id == container.id).and_then(|c| c.details.as_ref());
     let failed = details.and_then(|details| details.exit_code) != Some(0);
-    match pod.annotations.get(RESTART_POLICY).map(|policy| policy.to_ascii_lowercase()).as_deref() {
+    // What the daemon wrote on the container goes before what a person wrote on the pod.
+    let kept = container.annotations.get(marks::RESTARTS);
+    let policy = kept.or_else(|| pod.annotations.get(RESTART_POLICY));
+    match policy.map(|policy| policy.to_ascii_lowercase()).as_deref() {
         Some("always" | "unless-stopped") => true,
         Some("on-failure" | "onfailure") => failed,
         _ => false,

@@ -17,6 +17,10 @@ pub const FIRST_START: &str = "crilet.dev/first-start";
 /// On a container: how many restarts have led to it since its backoff began anew.
 pub const BACKOFF_STEP: &str = "crilet.dev/backoff-step";
 
+/// On a container: after which ends it is started again, a policy in Kubernetes' words, as it was
+/// when the container was made. Whoever reads its log knows by it whether more is to come.
+pub const RESTARTS: &str = "crilet.dev/restarts";
+
 /// Whether crilet keeps this sandbox; it touches no other.
 pub fn is_kept(sandbox: &inventory::Pod) -> bool {
     sandbox.labels.get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)

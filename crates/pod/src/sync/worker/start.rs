@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     images::{self, Pull, PullPolicy},
-    model::Container,
+    model::{Container, RestartPolicy},
     render::{self, ImageUser, RenderError, SandboxFacts, StartFacts, dns},
     sync::marks,
     volumes::{self, Roots, VolumeError},
@@ -184,11 +184,22 @@ impl Job {
         facts.sub_paths = &parts;
         let mut config = render::container_config(&self.pod, container, &facts).map_err(wrong)?;
         config.annotations.insert(marks::BACKOFF_STEP.to_owned(), step.to_string());
+        config.annotations.insert(marks::RESTARTS.to_owned(), self.restarts(container).to_string());
         let log = Path::new(&self.pod.sandbox.log_directory).join(&config.log_path);
         if let Some(directory) = log.parent().filter(|_| !config.log_path.is_empty()) {
             make_directory(directory)?;
         }
         Ok(config)
+    }
+
+    /// After which ends a container is started again; an init container that has succeeded is done.
+    fn restarts(&self, container: &Container) -> RestartPolicy {
+        let policy = container.restart_policy.unwrap_or(self.pod.restart_policy);
+        let init = self.pod.init.iter().any(|init| init.name == container.name);
+        match policy {
+            RestartPolicy::Always if init && !container.is_sidecar() => RestartPolicy::OnFailure,
+            policy => policy,
+        }
     }
 
     fn hosts_file(&self, sandbox: &Sandbox, ips: &[std::net::IpAddr]) -> Result<PathBuf, Failure> {
