@@ -58,9 +58,22 @@ impl ClientError {
         matches!(self, Self::Unreachable { cause, .. } if absent(cause.kind()))
     }
 
-    /// Whether asking again later may help: the daemon is not there, or went away.
+    /// Whether asking again later may help: the daemon is not there, or went away, be it while the
+    /// connection waited to be taken.
     pub fn is_passing(&self) -> bool {
-        self.is_absent() || matches!(self, Self::Lost { .. })
+        let went = |kind| {
+            matches!(
+                kind,
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+            )
+        };
+        match self {
+            Self::Lost { .. } => true,
+            Self::Unreachable { cause, .. } => self.is_absent() || went(cause.kind()),
+            _ => self.is_absent(),
+        }
     }
 
     /// What to do about it, where that is known.
