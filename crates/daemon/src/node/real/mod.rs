@@ -155,6 +155,7 @@ impl RealNode {
             credentials,
             keep_dead: AtomicUsize::new(dead(config)),
             pulls: sync::Pulls::new(pulls(config)),
+            answers: Arc::default(),
             names: Directory::default(),
             events: Arc::clone(&view) as Arc<dyn sync::EventSink>,
         });
@@ -269,11 +270,15 @@ impl Node for RealNode {
     }
 
     fn pods(&self) -> PodList {
-        self.view.list()
+        let mut list = self.view.list();
+        list.items.iter_mut().for_each(|pod| convert::answers(pod, &self.shared.answers));
+        list
     }
 
     fn pod(&self, pod: &PodRef) -> Option<Arc<Pod>> {
-        self.view.get(pod)
+        let mut pod = self.view.get(pod)?;
+        convert::answers(&mut pod, &self.shared.answers);
+        Some(pod)
     }
 
     fn revision(&self) -> watch::Receiver<u64> {

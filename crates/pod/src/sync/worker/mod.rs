@@ -42,11 +42,11 @@ pub use self::pulls::Pulls;
 use self::{
     act::{Done, Effect},
     exits::Exits,
-    probes::{Kind, Running, Verdict},
+    probes::{Running, Verdict},
 };
 use super::{
-    Action, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan, Status, Target, Why,
-    names::Directory, observe::observe, plan, status,
+    Action, Answers, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan,
+    ProbeKind as Kind, Status, Target, Why, names::Directory, observe::observe, plan, status,
 };
 use crate::{StateDir, images::Credentials, model::Pod, render::NodeFacts};
 
@@ -75,6 +75,8 @@ pub struct Node {
     pub keep_dead: AtomicUsize,
     /// The pulls under way.
     pub pulls: Pulls,
+    /// What probes were answered last.
+    pub answers: Arc<Answers>,
     /// Where pods find each other by name.
     pub names: Directory,
     /// Who hears of events.
@@ -142,7 +144,7 @@ pub fn keep(
     let (wanted, wanted_receiver) = watch::channel(wanted);
     let (requests, request_receiver) = mpsc::unbounded_channel();
     let (status, status_receiver) = watch::channel(None);
-    let (probes, verdicts) = Running::new();
+    let (probes, verdicts) = Running::new(Arc::clone(&node.answers));
     let worker = Worker {
         node,
         wanted: wanted_receiver,
