@@ -10,6 +10,8 @@ pub struct Memory {
     pub busy: BTreeSet<Target>,
     /// Sandboxes whose network is known to be given back.
     pub stopped: BTreeSet<String>,
+    /// Sandboxes that are to make way for another one, because a volume of theirs holds too much.
+    pub evicted: BTreeSet<String>,
     /// What the probes say of a running container, by its id.
     pub health: BTreeMap<String, Health>,
     /// Containers that are to end, or were ended on purpose, by id.
@@ -29,6 +31,8 @@ pub enum Target {
     Pod,
     /// The files that containers mount, brought up to date.
     Files,
+    /// What volumes hold, measured.
+    Usage,
     /// A sandbox that is there, by id.
     Sandbox(String),
     /// The containers of this name.
@@ -116,6 +120,7 @@ impl Memory {
     /// Forgets what is about sandboxes and containers that are gone.
     pub fn retain(&mut self, sandboxes: &BTreeSet<&str>, containers: &BTreeSet<&str>) {
         self.stopped.retain(|id| sandboxes.contains(id.as_str()));
+        self.evicted.retain(|id| sandboxes.contains(id.as_str()));
         self.health.retain(|id, _| containers.contains(id.as_str()));
         self.condemned.retain(|id, _| containers.contains(id.as_str()));
         self.last_words.retain(|id, _| containers.contains(id.as_str()));

@@ -36,6 +36,7 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    time::Duration,
 };
 
 use crilet_api::{
@@ -67,6 +68,9 @@ use self::{
 };
 use super::{Answer, Node};
 use crate::{Config, EventLog};
+
+/// How often volumes with a limit are measured at least, the kubelet's `evictionMonitoringPeriod`.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the node stands on.
 #[derive(Debug)]
@@ -154,6 +158,7 @@ impl RealNode {
             data,
             credentials,
             keep_dead: AtomicUsize::new(dead(config)),
+            measure_every: config.relist_interval.min(MEASURE_EVERY),
             pulls: sync::Pulls::new(pulls(config)),
             answers: Arc::default(),
             names: Directory::default(),

@@ -192,6 +192,28 @@ async fn last_words_are_told() {
 }
 
 #[tokio::test]
+async fn a_pod_that_fills_a_volume_makes_way_and_comes_back_with_it_emptied() {
+    let bed = Bed::start().await;
+    let volumes = "volumes: [{name: v, emptyDir: {sizeLimit: 64Ki}}]\n  containers:";
+    let mount = "command: [sleep], volumeMounts: [{name: v, mountPath: /v}]";
+    let text = web("sleep").replace("command: [sleep]", mount).replace("containers:", volumes);
+    bed.write("web.yaml", &text);
+    let first = bed.ready().await;
+    let volume = bed.directory.path().join(format!("data/pods/{}/volumes/v", first.uid));
+    fs::write(volume.join("little"), vec![1; 1000]).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let same = bed.ready().await;
+    assert_eq!(ids(&same), ids(&first), "it is within its limit");
+    fs::write(volume.join("much"), vec![1; 100_000]).unwrap();
+    let anew = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.is_ready() && ids(pod) != ids(&first));
+    bed.until("made anew", anew).await;
+    assert_eq!(fs::read_dir(&volume).unwrap().count(), 0);
+    let (_, events) = bed.node.events().since(None);
+    let evicted = events.iter().find(|event| event.reason == "Evicted").unwrap();
+    assert!(evicted.message.contains("volume `v` holds"), "{evicted:?}");
+}
+
+#[tokio::test]
 async fn what_probes_are_answered_is_shown() {
     let bed = Bed::start().await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -18,6 +18,7 @@ mod pulls;
 mod start;
 mod stop;
 mod tls;
+mod usage;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,7 @@ use crilet_cri::{Client, CriError, inventory::Pod as Sandbox};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +75,8 @@ pub struct Node {
     pub credentials: Credentials,
     /// How many ended containers of each name are kept.
     pub keep_dead: AtomicUsize,
+    /// How often volumes with a limit are measured.
+    pub measure_every: Duration,
     /// The pulls under way.
     pub pulls: Pulls,
     /// What probes were answered last.
@@ -154,6 +158,7 @@ pub fn keep(
         observed: Vec::new(),
         written: None,
         tasks: JoinSet::new(),
+        measure_at: None,
         starts: BTreeMap::new(),
         exits: Exits::default(),
         probes,
@@ -179,6 +184,8 @@ struct Worker {
     /// The pod whose files have been written last.
     written: Option<Arc<Pod>>,
     tasks: JoinSet<Done>,
+    /// When volumes are measured again.
+    measure_at: Option<Instant>,
     /// Ends a start that is under way.
     starts: BTreeMap<Target, CancellationToken>,
     exits: Exits,
@@ -197,6 +204,7 @@ impl Worker {
             let gone = plan.gone && self.tasks.is_empty();
             self.begin(&wanted, &plan);
             self.update_files(&wanted);
+            self.measure_usage(&wanted);
             self.publish(&wanted, &plan);
             if gone {
                 return self.node.names.set(&wanted.pod.uid, None);
@@ -280,6 +288,7 @@ impl Worker {
                 }
             }
             () = sleep => {}
+            () = usage::due(self.measure_at) => {}
         }
     }
 
@@ -314,6 +323,7 @@ impl Worker {
                 self.memory.stopped.insert(id);
             }
             Effect::FilesRemoved => self.memory.files_removed = true,
+            Effect::OverLimit(message) => self.evict(message),
             Effect::HookFailed { container, message } => {
                 self.condemn(&container, Why::PostStartHook, None);
                 self.tell(None, true, "FailedPostStartHook", message);
