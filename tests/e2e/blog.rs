@@ -14,7 +14,7 @@ const DIRECTORY: &str = "/root/blog";
 const SITE: &str = "http://192.0.2.1/";
 
 /// The article's files at the article's place; the placeholder alone is replaced.
-fn write_files(host: &Host) {
+pub(crate) fn write_files(host: &Host) {
     host.copy_files(&fixtures("blog"), DIRECTORY).unwrap();
     let path = format!("{DIRECTORY}/pod-config.json");
     let original = host.read(&path).unwrap();
@@ -23,7 +23,7 @@ fn write_files(host: &Host) {
 }
 
 /// A registry that stands for Docker Hub, with both images under their own names.
-fn hub(host: &Host) -> Registry<'_> {
+pub(crate) fn hub(host: &Host) -> Registry<'_> {
     let registry = Registry::start(host, RegistryOptions::default()).unwrap();
     for (recipe, name) in [("wordpress", "wordpress:latest"), ("mysql", "mysql:5.7")] {
         let archive = Images::archive(recipe, &format!("docker.io/library/{name}")).unwrap();
@@ -32,7 +32,7 @@ fn hub(host: &Host) -> Registry<'_> {
     registry
 }
 
-fn installation_page(host: &Host, place: Place) -> HttpResponse {
+pub(crate) fn installation_page(host: &Host, place: Place) -> HttpResponse {
     wait_until("the installation page", BOUND, || {
         let logs = || host.shell("tail -n 20 /root/blog/log/*.log").output().unwrap();
         let page = host.http_get(place, SITE).map_err(|error| format!("{error:#}\n{}", logs()))?;

@@ -2,6 +2,7 @@
 //!
 //! - [`ErrorChain`] prints an error with all its causes on one line.
 //! - [`exec`] finds and runs programs of the host.
+//! - [`failpoint`] ends a process at a named step, for tests.
 //! - [`fs`] writes files that survive a power cut whole.
 //! - [`ImageName`] completes image names as docker does.
 //! - [`ProcessEnd`] tells when a process ends.
@@ -10,6 +11,7 @@
 
 mod error_chain;
 pub mod exec;
+pub mod failpoint;
 pub mod fs;
 mod image_name;
 mod pidfd;

@@ -232,15 +232,32 @@ impl Service {
         }
     }
 
+    /// Waits until the program has ended by itself, and gives its status; 128 + N after signal N.
+    ///
+    /// # Errors
+    ///
+    /// When it has not after `bound`, with its log.
+    pub fn expect_end(&mut self, bound: Duration) -> Result<i32> {
+        let ended = wait_for(&mut self.child, bound);
+        ended.map(number).with_context(|| format!("{}: {}", self.words, self.log().trim()))
+    }
+
     /// Kills the program at once, and waits for it.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// When the kernel refuses, or the program is still there a minute later.
     pub fn kill(&mut self) -> Result<()> {
+        // The program is the child of `nsenter`, and ends after that.
+        let inner = children(self.child.id());
         self.child.kill()?;
         self.child.wait()?;
-        Ok(())
+        wait_until("the end of the program", DEFAULT_BOUND, || {
+            match inner.iter().find(|pid| runs(**pid)) {
+                None => Ok(()),
+                Some(pid) => Err(format!("process {pid} of {} runs", self.words)),
+            }
+        })
     }
 }
 
@@ -249,6 +266,24 @@ impl Drop for Service {
         // It ends with its host in any case; a test that cares calls `kill`.
         drop(self.kill());
     }
+}
+
+/// Processes that a process has started and that are its children still (proc_pid_children(5)).
+fn children(pid: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    listed.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Whether a process is there and has not ended, with all its threads: the last of them holds its
+/// files open although the first may be a zombie.
+fn runs(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.into_iter().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which is in parentheses and may hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    })
 }
 
 fn number(status: ExitStatus) -> i32 {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use crilet_core::ErrorChain;
+use crilet_core::{ErrorChain, failpoint};
 use crilet_cri::{CriError, inventory::Pod as Sandbox};
 use tokio_util::sync::CancellationToken;
 
@@ -112,14 +112,18 @@ impl Job {
     }
 
     async fn remove_sandbox(&self, id: &str) -> Result<Effect, Failure> {
+        // First, for nothing leads to them once the runtime has forgotten the sandbox. It is
+        // stopped, so no container has them mounted.
+        let files = self.node.state.remove(id);
+        files.map_err(|error| Failure::of("FailedRemoveFiles", &error))?;
+        failpoint::pass("sandbox-files-removed");
         match self.node.client.remove_pod_sandbox(id).await {
             Err(error) if !error.is_not_found() => {
                 return Err(Failure::of_runtime("FailedRemovePodSandBox", &error));
             }
             _ => {}
         }
-        let files = self.node.state.remove(id);
-        files.map_err(|error| Failure::of("FailedRemoveFiles", &error))?;
+        failpoint::pass("sandbox-removed");
         tracing::info!(pod = %self.pod.full_name(), sandbox = id, "sandbox removed");
         Ok(Effect::Nothing)
     }

@@ -17,6 +17,7 @@ use std::{
     time::SystemTime,
 };
 
+use crilet_core::failpoint;
 use crilet_cri::{inventory::Pod as Sandbox, v1};
 
 use super::{
@@ -64,9 +65,11 @@ impl Job {
         make_directory(Path::new(&config.log_directory))?;
         self.empty_full_volumes().await?;
         self.make_volumes().await?;
+        failpoint::pass("volumes-made");
         let handler = self.pod.runtime_handler.clone();
         let made = self.node.client.run_pod_sandbox(config, &handler).await;
         let id = made.map_err(|error| Failure::of_runtime("FailedCreatePodSandBox", &error))?;
+        failpoint::pass("sandbox-created");
         tracing::info!(pod = %self.pod.full_name(), sandbox = %id, attempt, "sandbox created");
         Ok(Effect::Nothing)
     }
@@ -82,16 +85,20 @@ impl Job {
         let sandbox = self.sandbox(sandbox).ok_or_else(gone)?;
         let Some(container) = self.pod.container(name) else { return Ok(Effect::Nothing) };
         let image = self.image(&container.image, container.pull_policy).await?;
+        failpoint::pass("image-present");
         let attempt = attempt.max(self.next_log(container));
         let (_, volumes) = volumes::plan(&self.pod, &self.roots(), &self.node.facts);
         let start = Start { attempt, step, image_user: user_of(&image), volumes };
         let config = self.container_config(sandbox, container, start)?;
+        failpoint::pass("files-written");
         let id = self.create(sandbox, container, config).await?;
+        failpoint::pass("container-created");
         if let Err(error) = self.node.client.start_container(&id).await {
             let failure = Failure::of_runtime("StartError", &error);
             self.take_back(&id).await;
             return Err(failure);
         }
+        failpoint::pass("container-started");
         tracing::info!(pod = %self.pod.full_name(), container = name, %id, attempt, "container started");
         self.tell(Some(name), "Started", format!("started container {name}"));
         self.after_start(sandbox, container, id).await
@@ -111,6 +118,7 @@ impl Job {
             result = run => result,
             () = self.cancel.cancelled() => return Err(Failure::cancelled()),
         };
+        failpoint::pass("hook-run");
         match result {
             Ok(()) => Ok(Effect::Nothing),
             Err(message) => Ok(Effect::HookFailed { container: id, message }),
@@ -322,6 +330,7 @@ impl Job {
 
     pub(super) async fn remove_files(&self) -> Result<Effect, Failure> {
         volumes::remove(&self.roots(), &self.pod.uid).map_err(|error| volume_failure(&error))?;
+        failpoint::pass("volumes-removed");
         Ok(Effect::FilesRemoved)
     }
 }

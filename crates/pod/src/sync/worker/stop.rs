@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crilet_core::failpoint;
 use crilet_cri::inventory::{Container as Found, ContainerState, Pod as Sandbox};
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -28,11 +29,13 @@ impl Job {
         if let Some(sandbox) = self.sandbox(id) {
             self.stop_all(sandbox).await?;
         }
+        failpoint::pass("containers-stopped");
         match self.node.client.stop_pod_sandbox(id).await {
             Err(error) if !error.is_not_found() => {
                 Err(Failure::of_runtime("FailedStopPodSandBox", &error))
             }
             _ => {
+                failpoint::pass("sandbox-stopped");
                 tracing::info!(pod = %self.pod.full_name(), sandbox = id, "sandbox stopped");
                 Ok(Effect::SandboxStopped(id.to_owned()))
             }

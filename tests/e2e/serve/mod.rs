@@ -1,5 +1,10 @@
 //! `crilet serve` on real parts: a pod stays up whatever dies.
 
+mod blog;
+mod many;
+mod reboot;
+mod steps;
+
 use std::time::Duration;
 
 use crilet_testkit::{Host, Images, Place, Service, Snapshot, wait_until};
@@ -67,7 +72,7 @@ impl Node {
         crilet(&host, &["image", "load", archive.to_str().unwrap()]);
         host.shell(&format!("mkdir -p {PODS}")).success().unwrap();
         host.write(CONFIG, "logs: {maxSize: 64k, maxFiles: 3}\n").unwrap();
-        let daemon = serve(&host);
+        let daemon = serve(&host, None);
         Self { host, before, daemon }
     }
 
@@ -107,6 +112,32 @@ impl Node {
         }
     }
 
+    /// Waits until the runtime has nothing left.
+    fn expect_gone(&self) {
+        let gone = wait_until("the pods to go", BOUND, || {
+            let left = crilet(&self.host, &["ps", "--all", "-q"]);
+            if left.trim().is_empty() { Ok(()) } else { Err(left) }
+        });
+        gone.unwrap_or_else(|error| panic!("{error:#}\n{}", self.daemon.log()));
+    }
+
+    /// Takes all down, and compares the host with what it was before.
+    fn end(mut self) {
+        self.daemon.kill().unwrap();
+        crilet(&self.host, &["runtime", "down"]);
+        // Logs are kept, and a daemon that was killed leaves its socket.
+        self.sh("rm -rf /var/log/pods/* /run/crilet/crilet.sock* /run/crilet/logs.lock");
+        let empty = "rmdir --ignore-fail-on-non-empty /var/log/pods /run/crilet /run/crilet/pods";
+        self.sh(&format!("{empty} || true"));
+        // Who has ended is taken off the list by the host's first process, which comes to it in time.
+        wait_until("the host to be as before", BOUND, || {
+            let difference = self.before.difference(&self.host.snapshot().unwrap());
+            if difference.is_empty() { Ok(()) } else { Err(difference.to_string()) }
+        })
+        .unwrap();
+        self.host.stop().unwrap();
+    }
+
     fn sh(&self, script: &str) -> String {
         self.host.shell(script).success().unwrap()
     }
@@ -131,9 +162,14 @@ fn crilet(host: &Host, arguments: &[&str]) -> String {
     crilet.success().unwrap()
 }
 
-fn serve(host: &Host) -> Service {
+/// A daemon; one with a step does not come beyond that.
+fn serve(host: &Host, step: Option<&str>) -> Service {
     let arguments = ["serve", "--config", CONFIG, "--pods-dir", PODS];
-    host.command(env!("CARGO_BIN_EXE_crilet")).args(arguments).spawn().unwrap()
+    let crilet = host.command(env!("CARGO_BIN_EXE_crilet")).args(arguments);
+    step.into_iter()
+        .fold(crilet, |crilet, step| crilet.env("CRILET_FAILPOINT", step))
+        .spawn()
+        .unwrap()
 }
 
 #[test]
@@ -176,7 +212,7 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     node.daemon.kill().unwrap();
     node.expect_page("first");
     node.sh("kill -9 $(jq .pid /run/crilet/runtime/containerd.json)");
-    node.daemon = serve(&node.host);
+    node.daemon = serve(&node.host, None);
     node.until("the same pod", ".sandbox.attempt==1 and .sandbox.ready");
     node.expect_page("first");
     node.expect_no_duplicates();
@@ -198,21 +234,6 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     assert!(numbers.windows(2).all(follows), "lines are missing or doubled");
 
     node.sh(&format!("rm {PODS}/site.yaml"));
-    wait_until("the pod to go", BOUND, || {
-        let left = crilet(&node.host, &["ps", "--all", "-q"]);
-        if left.trim().is_empty() { Ok(()) } else { Err(left) }
-    })
-    .unwrap();
-    node.daemon.kill().unwrap();
-    crilet(&node.host, &["runtime", "down"]);
-    // Logs are kept, and a daemon that was killed leaves its socket.
-    node.sh("rm -r /var/log/pods/* /run/crilet/crilet.sock* /run/crilet/logs.lock");
-    node.sh("rmdir --ignore-fail-on-non-empty /var/log/pods /run/crilet /run/crilet/pods || true");
-    // Who has ended is taken off the list by the host's first process, which comes to it in time.
-    wait_until("the host to be as before", BOUND, || {
-        let difference = node.before.difference(&node.host.snapshot().unwrap());
-        if difference.is_empty() { Ok(()) } else { Err(difference.to_string()) }
-    })
-    .unwrap();
-    node.host.stop().unwrap();
+    node.expect_gone();
+    node.end();
 }
