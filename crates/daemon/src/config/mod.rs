@@ -45,7 +45,7 @@ pub struct Config {
     pub images: ImagesConfig,
 }
 
-/// Logs of containers, in the words of [`crilet_log::Settings`] and [`crilet_log::read_size`], which
+/// Logs of containers, in the words of [`crilet_log::Settings`] and [`crilet_core::read_size`], which
 /// have taken them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogsConfig {

@@ -3,8 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use crilet_api::EventKind;
+use crilet_core::read_size;
 use crilet_cri::Client;
-use crilet_log::{Config as RotatorConfig, Event, LogError, Rotator, Settings, Watch, read_size};
+use crilet_log::{Config as RotatorConfig, Event, LogError, Rotator, Settings, Watch};
 
 use super::view::View;
 use crate::{NewEvent, config::LogsConfig};
