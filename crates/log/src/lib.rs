@@ -19,7 +19,7 @@ mod when;
 pub use error::LogError;
 pub use follow::{Control, Follow, Followed, Watch};
 pub use node::{
-    Config, ContainerLog, Event, Growth, Problem, Rotator, Selection, Skipped,
+    Config, ContainerLog, Event, GonePod, GonePods, Growth, Problem, Rotator, Selection, Skipped,
     Writer, discover, is_kubelets, locate, rate_of,
 };
 pub use read::{
