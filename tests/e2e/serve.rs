@@ -197,12 +197,25 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     let follows = |pair: &[u32]| pair[1] == pair[0] % 1000 + 1;
     assert!(numbers.windows(2).all(follows), "lines are missing or doubled");
 
+    // What the former container wrote is there, too, and older.
+    let times = |options: &[&str]| {
+        let text = crilet(&node.host, &[&["logs", "site/clock", "-o", "cri"], options].concat());
+        let times = text.lines().map(|line| line.split(' ').next().unwrap().to_owned());
+        times.collect::<Vec<_>>()
+    };
+    let (former, current) = (times(&["--previous"]), times(&[]));
+    assert!(former.last().unwrap() < current.first().unwrap(), "{former:?} {current:?}");
+
     node.sh(&format!("rm {PODS}/site.yaml"));
     wait_until("the pod to go", BOUND, || {
         let left = crilet(&node.host, &["ps", "--all", "-q"]);
         if left.trim().is_empty() { Ok(()) } else { Err(left) }
     })
     .unwrap();
+    // The runtime knows it no more, but its logs are read.
+    let lines = crilet(&node.host, &["logs", "site/chatty", "--tail", "3000"]);
+    let numbers: Vec<u32> = lines.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(numbers.len() == 3000 && numbers.windows(2).all(follows), "lines are missing");
     node.daemon.kill().unwrap();
     crilet(&node.host, &["runtime", "down"]);
     // Logs are kept, and a daemon that was killed leaves its socket.
