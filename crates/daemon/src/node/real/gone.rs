@@ -25,10 +25,11 @@ pub(super) struct Gone {
 
 impl Gone {
     pub(super) fn new(root: PathBuf, store: &Store, rotator: GonePods) -> Self {
-        let known = store.logs().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot read where logs of pods are");
-            Vec::new()
-        });
+        let known = store.logs().map(|logs| (logs.all, logs.damaged));
+        let (known, damaged) = known.unwrap_or_else(|error| (Vec::new(), vec![error.to_string()]));
+        for what in damaged {
+            tracing::error!(what, "it is not known where the logs of a pod are");
+        }
         let known = known.into_iter().map(|logs| (logs.uid.clone(), logs)).collect();
         Self { root, known, rotator }
     }
