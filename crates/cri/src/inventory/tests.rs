@@ -57,7 +57,6 @@ fn containerds_container_tells_the_log_directory_of_its_pod() {
         to_container_details(v1::ContainerStatusResponse {
             status: Some(v1::ContainerStatus { log_path: log_path.into(), ..Default::default() }),
             info: [("info".to_owned(), info)].into(),
-            ..Default::default()
         })
     };
     for (log_path, below, directory) in [

@@ -57,16 +57,18 @@ impl Gone {
 
     /// Takes note of which pods are gone by now; `is_here` tells of a uid.
     pub(super) fn settle(&mut self, is_here: impl Fn(&str) -> bool, now: Timestamp, store: &Store) {
-        for logs in self.known.values().cloned().collect::<Vec<_>>() {
+        for mut logs in self.known.values().cloned().collect::<Vec<_>>() {
             if is_here(&logs.uid) {
-                self.keep(LogsOf { gone_since: None, ..logs }, store);
+                logs.gone_since = None;
+                self.keep(logs, store);
             } else if !logs.directory.exists() {
                 match store.forget_logs(&logs.uid) {
                     Ok(()) => drop(self.known.remove(&logs.uid)),
                     Err(error) => tracing::error!(uid = logs.uid, %error, "cannot forget a pod"),
                 }
             } else if logs.gone_since.is_none() {
-                self.keep(LogsOf { gone_since: Some(now), ..logs }, store);
+                logs.gone_since = Some(now);
+                self.keep(logs, store);
             }
         }
         let gone = self.known.values().filter_map(|logs| {
