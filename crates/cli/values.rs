@@ -34,7 +34,7 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
 
 /// Reads a size such as 4096, 100k or 10Mi, in bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    crilet_log::read_size(text)
+    crilet_core::read_size(text)
         .ok_or_else(|| "expected a size such as 4096, 100k or 10Mi".to_owned())
 }
 

@@ -1,6 +1,6 @@
 //! `crilet logs` and `crilet log` with files that nobody writes.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, io::Write, os::unix::fs::symlink};
 
 use crilet_cri::{Client, Code, fake::Fault, v1};
 use nix::sys::signal::Signal;
@@ -67,6 +67,50 @@ fn a_file_is_read_without_a_runtime() {
 }
 
 #[test]
+fn pods_are_merged_by_time_with_names_in_colours() {
+    let bed = bed();
+    pod(&bed, "db", "", &["app"]);
+    bed.write("db-log/app.log", "2026-01-01T00:00:04Z stderr F four\n");
+    insta::assert_snapshot!("pods", bed.crilet("logs web db/app --color always").run());
+    insta::assert_snapshot!(
+        "all_pods_json",
+        bed.crilet("logs -o json --since 2026-01-01T00:00:04Z").run()
+    );
+    let plain = bed.crilet("logs web db --color always").env("NO_COLOR", "1").run();
+    assert!(plain.stdout.contains('\x1b'), "the flag counts: {plain}");
+    let plain = bed.crilet("logs web db").run();
+    assert!(!plain.stdout.contains('\x1b'), "no terminal, no colours: {plain}");
+}
+
+/// A log with every kind of damage: nothing is fatal, nothing is held back, all is counted.
+#[test]
+fn damaged_logs_are_read_as_far_as_they_go() {
+    let bed = bed();
+    let mut archive = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for number in 0..5000_u64 {
+        let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        writeln!(archive, "2026-01-01T00:00:00Z stdout F {number} {noise:x}").unwrap();
+    }
+    let archive = archive.finish().unwrap();
+    fs::create_dir_all(bed.path("torn")).unwrap();
+    let torn = bed.path("torn/app.log.20260101-000000.gz");
+    fs::write(torn, &archive[..archive.len() / 2]).unwrap();
+    let mut live = b"2026-01-01T00:00:01Z stdout F nul \0 in it\n\xff\xfe binary\n".to_vec();
+    live.extend(b"2026-01-01T00:00:02Z stdout F ");
+    live.extend(vec![b'x'; 10_000_000]);
+    fs::write(bed.path("torn/app.log"), live).unwrap();
+    let out = fs::File::create(bed.path("out")).unwrap();
+    let outcome = bed.crilet("logs --file torn/app.log --output raw").run_into(out);
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    insta::assert_snapshot!("damaged", outcome);
+    let read = fs::read(bed.path("out")).unwrap();
+    assert!(read.starts_with(b"0 0\n1 9e37"), "what can be read of the archive");
+    let middle = b"\nnul \0 in it\n\xff\xfe binary\nxxxx";
+    assert!(read.windows(middle.len()).any(|window| window == middle));
+    assert!(read.ends_with(b"xxxx\n") && read.len() > 10_000_000);
+}
+
+#[test]
 fn what_is_not_there_is_told() {
     let bed = bed();
     pod(&bed, "mute", "", &["app"]);
@@ -104,7 +148,17 @@ fn following_ends_with_the_container() {
     running.signal(Signal::SIGCONT);
     let outcome = running.wait();
     assert_eq!((outcome.code(), outcome.stdout.as_str()), (Some(0), "seven\n"), "{outcome}");
+    // All followers of one process share one inotify instance: users have 128.
+    let both = bed.crilet("logs -f web/side web/side web/app").start();
+    let instances = || {
+        let entries = fs::read_dir(format!("/proc/{}/fd", both.id())).unwrap().flatten();
+        let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+        links.filter(|link| link.to_string_lossy().contains("inotify")).count()
+    };
+    bed.until(|| instances() > 0);
+    assert_eq!(instances(), 1);
     assert!(bed.fake.exit_container("side", 1));
+    assert_eq!(both.wait().code(), Some(0));
     let both = bed.crilet("logs -f web -o raw").run();
     assert_eq!(both.stdout, "one\ntwo\nno record\nthree\nfive\nseven\n", "{both}");
 }

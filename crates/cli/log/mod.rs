@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, args: LogArgs) -> Result<ExitCode, CliE
 /// The logs of the pods that are named, or of all; what cannot be reached is told.
 async fn logs(client: &Client, targets: &[String]) -> Result<Vec<ContainerLog>, CliError> {
     let pods = inventory::read(client, Detail::Lists).await?;
-    let pods = inventory::describe(client, select(pods, targets)?, Detail::Full).await?;
+    let pods = inventory::describe(client, select(pods, targets)?, Detail::Logs).await?;
     let (logs, skipped) = discover(&pods, Policy::default());
     for skipped in skipped {
         output::say(&format!("{}: {}", skipped.path.display(), skipped.cause));

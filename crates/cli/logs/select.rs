@@ -1,5 +1,7 @@
 //! From words to logs.
 
+use std::collections::BTreeSet;
+
 use crilet_cri::{
     Client,
     inventory::{self, Container, Detail, Pod, PodState},
@@ -89,18 +91,20 @@ pub(crate) async fn choose(
             },
         }
     }
-    for Wanted { pod, containers } in wanted {
-        let kept = generations(&containers, selection.previous);
-        let trimmed = Pod { containers: kept, ..pod.clone() };
-        for pod in inventory::describe(client, vec![trimmed], Detail::Full).await? {
-            chosen.extend(of_pod(&pod, selection.previous)?);
-        }
+    let trimmed = wanted.into_iter().map(|Wanted { pod, containers }| Pod {
+        containers: generations(&containers, selection.previous),
+        ..pod.clone()
+    });
+    for pod in inventory::describe(client, trimmed.collect(), Detail::Logs).await? {
+        chosen.extend(of_pod(&pod, selection.previous)?);
     }
     if chosen.is_empty() && !selection.targets.is_empty() {
         let target = selection.targets.join(" ");
         return Err(CliError::NoLog { target, previous: selection.previous });
     }
-    chosen.dedup_by(|a, b| a.log.path() == b.log.path() && !a.shared);
+    // A pod and one of its containers may be named both.
+    let mut seen = BTreeSet::new();
+    chosen.retain(|chosen| chosen.shared || seen.insert(chosen.log.path()));
     set_prefixes(&mut chosen, colors);
     Ok(chosen)
 }

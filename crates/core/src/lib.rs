@@ -5,6 +5,7 @@
 //! - [`failpoint`] ends a process at a named step, for tests.
 //! - [`fs`] writes files that survive a power cut whole.
 //! - [`ImageName`] completes image names as docker does.
+//! - [`LogSetting`] reads limits of containers' logs.
 //! - [`ProcessEnd`] tells when a process ends.
 //! - [`similar()`] finds what a mistyped word was meant to be.
 //! - [`yaml`] reads YAML and JSON into trees that know their lines and columns.
@@ -14,11 +15,13 @@ pub mod exec;
 pub mod failpoint;
 pub mod fs;
 mod image_name;
+mod log_setting;
 mod pidfd;
 mod similar;
 pub mod yaml;
 
 pub use error_chain::ErrorChain;
 pub use image_name::{ImageName, InvalidImageName};
+pub use log_setting::{LOG_SETTINGS, LogCompression, LogSetting, read_age, read_size};
 pub use pidfd::ProcessEnd;
 pub use similar::similar;

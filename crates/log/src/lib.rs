@@ -19,8 +19,8 @@ mod when;
 pub use error::LogError;
 pub use follow::{Control, Follow, Followed, Watch};
 pub use node::{
-    Config, ContainerLog, Event, Growth, Problem, Rotator, Selection, Skipped, Writer, discover,
-    is_kubelets, locate, rate_of,
+    Config, ContainerLog, Event, GonePod, GonePods, Growth, Problem, Rotator, Selection, Skipped,
+    Writer, discover, is_kubelets, locate, rate_of,
 };
 pub use read::{
     Counts, Filter, Form, Grep, InvalidPattern, Line, LogFile, Name, Query, Renderer, read,
@@ -28,6 +28,6 @@ pub use read::{
 };
 pub use rotate::{
     Candidate, CompressError, InvalidSetting, Need, Policy, Reopen, Room, RotateError, Settings,
-    Situation, Step, Why, choose, plan, read_age, read_size,
+    Situation, Step, Why, choose, plan,
 };
 pub use when::{InvalidTime, read_when};

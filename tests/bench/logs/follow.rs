@@ -116,7 +116,7 @@ fn write(files: &[File], stop: &AtomicBool) -> Result<u64> {
     Ok(number)
 }
 
-fn wait(time: Duration) {
+pub(crate) fn wait(time: Duration) {
     let end = Instant::now() + time;
     while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     {
@@ -125,7 +125,7 @@ fn wait(time: Duration) {
 }
 
 /// User and system time of a process, by ticks of a hundredth of a second.
-fn processor_time(pid: u32) -> Result<Duration> {
+pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |field: usize| -> Result<u64> {

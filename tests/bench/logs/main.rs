@@ -25,6 +25,8 @@ use crilet_testkit::{Host, Images};
 const INSIDE: &str = "CRILET_BENCH_INSIDE";
 const IMAGE: &str = "crilet.test/busybox:1";
 const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
+/// What the container of [`run_pod`] sees as `/control`.
+const CONTROL: &str = "/root/bench-control";
 /// Turns of every contender, unless `--rounds N` says otherwise.
 const ROUNDS: usize = 9;
 
@@ -71,7 +73,7 @@ fn inside(crilet: &Path, rounds: usize) -> Result<()> {
         .tempdir_in(target.context("no target directory")?)?;
     read::run(crilet, scratch.path(), rounds)?;
     follow::run(crilet, scratch.path())?;
-    rotate::run(crilet)
+    rotate::run(crilet, scratch.path())
 }
 
 /// A program as a person would start it, but without input.
@@ -86,6 +88,7 @@ fn command(program: &Path, arguments: &[&str]) -> Command {
 fn run_pod(crilet: &Path, log_directory: &Path, script: &str) -> Result<()> {
     let directory = Path::new("/root/bench-pod");
     std::fs::create_dir_all(directory)?;
+    std::fs::create_dir_all(CONTROL)?;
     let pod = format!(
         "metadata: {{name: bench, namespace: default, uid: bench}}\nlog_directory: {}\n",
         log_directory.display()
@@ -93,7 +96,8 @@ fn run_pod(crilet: &Path, log_directory: &Path, script: &str) -> Result<()> {
     std::fs::write(directory.join("pod.yaml"), pod)?;
     let container = format!(
         "metadata: {{name: main}}\nimage: {{image: '{IMAGE}'}}\nlog_path: main.log\n\
-         command: [sh, -c, '{script}']\n"
+         command: [sh, -c, '{script}']\n\
+         mounts: [{{host_path: {CONTROL}, container_path: /control}}]\n"
     );
     std::fs::write(directory.join("main.yaml"), container)?;
     let output = command(crilet, &["-r", SOCKET, "run", "/root/bench-pod"]).output()?;

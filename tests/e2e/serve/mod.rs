@@ -233,7 +233,26 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     let follows = |pair: &[u32]| pair[1] == pair[0] % 1000 + 1;
     assert!(numbers.windows(2).all(follows), "lines are missing or doubled");
 
+    // What the former container wrote is there, too, and older.
+    let times = |options: &[&str]| {
+        let text = crilet(&node.host, &[&["logs", "site/clock", "-o", "cri"], options].concat());
+        let times = text.lines().map(|line| line.split(' ').next().unwrap().to_owned());
+        times.collect::<Vec<_>>()
+    };
+    wait_until("lines of both containers", BOUND, || {
+        let (former, current) = (times(&["--previous"]), times(&[]));
+        match (former.last(), current.first()) {
+            (Some(former), Some(current)) if former < current => Ok(()),
+            _ => Err(format!("{former:?} {current:?}")),
+        }
+    })
+    .unwrap();
+
     node.sh(&format!("rm {PODS}/site.yaml"));
     node.expect_gone();
+    // The runtime knows it no more, but its logs are read.
+    let lines = crilet(&node.host, &["logs", "site/chatty", "--tail", "3000"]);
+    let numbers: Vec<u32> = lines.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(!numbers.is_empty() && numbers.windows(2).all(follows), "lines are missing: {lines}");
     node.end();
 }

@@ -5,7 +5,11 @@
 //! (server/sandbox_status.go) gives pid and OCI spec, and keeps the rest in the spec's annotations
 //! `io.kubernetes.cri-o.*`. Anything may be missing: an older runtime simply tells less.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Component, Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -30,6 +34,8 @@ pub(super) struct Info {
 struct Config {
     hostname: String,
     log_directory: String,
+    /// A container's, below the directory.
+    log_path: String,
     #[serde(deserialize_with = "null_as_default")]
     port_mappings: Vec<ConfigPort>,
     linux: Option<ConfigLinux>,
@@ -133,6 +139,22 @@ impl Info {
         // CRI-O notes the log of the sandbox itself, which is inside the pod's log directory.
         let log = PathBuf::from(self.annotation(CRIO_LOG_PATH)?);
         log.parent().map(Into::into)
+    }
+
+    /// The sandbox's log directory, from a container's log: containerd has joined the two.
+    pub(super) fn log_directory_of(&self, log: &Path) -> Option<PathBuf> {
+        let below = Path::new(&self.config.as_ref()?.log_path);
+        let mut directory = log;
+        for component in below.components().rev() {
+            match component {
+                Component::CurDir => {}
+                Component::Normal(name) if directory.file_name() == Some(name) => {
+                    directory = directory.parent()?;
+                }
+                _ => return None,
+            }
+        }
+        (directory != log).then(|| directory.to_owned())
     }
 
     pub(super) fn network_namespace(&self) -> Option<PathBuf> {

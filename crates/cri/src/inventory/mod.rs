@@ -1,14 +1,14 @@
 //! What the runtime has: pods with their containers, joined from its lists and verbose statuses.
 //!
 //! Nobody else asks the runtime what exists. Lists alone cost two calls; [`Detail::Full`] adds one
-//! verbose status for each sandbox and each container, 16 under way at a time.
+//! verbose status for each sandbox and each container, those of 16 pods under way at a time.
 
 mod info;
 mod model;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -34,6 +34,9 @@ pub enum Detail {
     Pods,
     /// The containers' statuses as well: exit codes, log files, pids.
     Full,
+    /// The containers' statuses, and of sandboxes only those without which it is not known where the
+    /// containers' logs are. A sandbox's status costs the runtime the most: it asks the shim.
+    Logs,
 }
 
 /// All pods the runtime has, newest first.
@@ -47,7 +50,7 @@ pub async fn read(client: &Client, detail: Detail) -> Result<Vec<Pod>, CriError>
     let pods = list(client, None).await?;
     match detail {
         Detail::Lists => Ok(pods),
-        Detail::Pods | Detail::Full => describe(client, pods, detail).await,
+        _ => describe(client, pods, detail).await,
     }
 }
 
@@ -59,20 +62,20 @@ pub async fn read_pod(client: &Client, id: &str, detail: Detail) -> Result<Optio
     // The sandbox is known already: its status need not wait for the lists.
     let details = async {
         match detail {
-            Detail::Lists => Ok(None),
+            Detail::Lists | Detail::Logs => Ok(None),
             Detail::Pods | Detail::Full => pod_details(client, id).await,
         }
     };
     let (pods, details) = tokio::try_join!(list(client, Some(id)), details)?;
-    let found = pods.into_iter().find(|pod| pod.id == id);
-    let Some(mut pod) = found.filter(|_| details.is_some() || detail == Detail::Lists) else {
-        return Ok(None);
-    };
-    pod.details = details;
-    if detail == Detail::Full {
-        pod.containers = add_container_details(client, pod.containers).await?;
+    let Some(mut pod) = pods.into_iter().find(|pod| pod.id == id) else { return Ok(None) };
+    match detail {
+        Detail::Lists => return Ok(Some(pod)),
+        Detail::Logs => return describe_logs(client, pod).await,
+        Detail::Pods => {}
+        Detail::Full => pod.containers = add_container_details(client, pod.containers).await?,
     }
-    Ok(Some(pod))
+    pod.details = details;
+    Ok(pod.details.is_some().then_some(pod))
 }
 
 /// All sandboxes with this label, with their containers that bear it, too; newest first.
@@ -90,7 +93,7 @@ pub async fn read_labelled(
     let pods = list_filtered(client, Some(sandboxes), Some(containers)).await?;
     match detail {
         Detail::Lists => Ok(pods),
-        Detail::Pods | Detail::Full => describe(client, pods, detail).await,
+        _ => describe(client, pods, detail).await,
     }
 }
 
@@ -139,18 +142,41 @@ pub async fn describe(
     detail: Detail,
 ) -> Result<Vec<Pod>, CriError> {
     stream::iter(pods)
-        .map(|mut pod| async move {
-            let Some(details) = pod_details(client, &pod.id).await? else { return Ok(None) };
-            pod.details = Some(details);
-            if detail == Detail::Full {
-                pod.containers = add_container_details(client, pod.containers).await?;
-            }
-            Ok(Some(pod))
-        })
+        .map(|pod| describe_one(client, pod, detail))
         .buffered(CONCURRENCY)
         .try_filter_map(|pod| async { Ok(pod) })
         .try_collect()
         .await
+}
+
+async fn describe_one(
+    client: &Client,
+    mut pod: Pod,
+    detail: Detail,
+) -> Result<Option<Pod>, CriError> {
+    if detail == Detail::Logs {
+        return describe_logs(client, pod).await;
+    }
+    let containers = std::mem::take(&mut pod.containers);
+    let described = async {
+        match detail {
+            Detail::Full => add_container_details(client, containers).await,
+            _ => Ok(containers),
+        }
+    };
+    // Side by side: neither needs the other.
+    (pod.details, pod.containers) = tokio::try_join!(pod_details(client, &pod.id), described)?;
+    Ok(pod.details.is_some().then_some(pod))
+}
+
+async fn describe_logs(client: &Client, mut pod: Pod) -> Result<Option<Pod>, CriError> {
+    pod.containers = add_container_details(client, pod.containers).await?;
+    let mut details = pod.containers.iter().filter_map(|container| container.details.as_ref());
+    if details.all(|details| details.log_path.is_none() || details.log_directory.is_some()) {
+        return Ok(Some(pod));
+    }
+    pod.details = pod_details(client, &pod.id).await?;
+    Ok(pod.details.is_some().then_some(pod))
 }
 
 async fn add_container_details(
@@ -259,13 +285,15 @@ fn to_container_details(answer: v1::ContainerStatusResponse) -> ContainerDetails
     let info = Info::read(&answer.info);
     let status = answer.status.unwrap_or_default();
     let exited = status.state() == v1::ContainerState::ContainerExited;
+    let log_path = Some(status.log_path).filter(|path| !path.is_empty()).map(PathBuf::from);
     ContainerDetails {
         started_at: optional_time(status.started_at),
         finished_at: optional_time(status.finished_at),
         exit_code: exited.then_some(status.exit_code),
         reason: status.reason,
         message: status.message,
-        log_path: Some(status.log_path).filter(|path| !path.is_empty()).map(Into::into),
+        log_directory: log_path.as_deref().and_then(|path| info.log_directory_of(path)),
+        log_path,
         pid: info.pid().filter(|_| !exited),
     }
 }

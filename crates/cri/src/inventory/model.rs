@@ -245,6 +245,9 @@ pub struct ContainerDetails {
     /// The log file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_path: Option<PathBuf>,
+    /// The sandbox's log directory, where the container's own status tells it, too.
+    #[serde(skip)]
+    pub log_directory: Option<PathBuf>,
     /// The first process, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,

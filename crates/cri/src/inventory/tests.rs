@@ -50,6 +50,29 @@ fn containerd_tells_ports_logs_namespace_and_pid() {
 }
 
 #[test]
+fn containerds_container_tells_the_log_directory_of_its_pod() {
+    let details = |log_path: &str, below: &str| {
+        let info =
+            format!(r#"{{"pid":1,"config":{{"metadata":{{"name":"a"}},"log_path":{below:?}}}}}"#);
+        to_container_details(v1::ContainerStatusResponse {
+            status: Some(v1::ContainerStatus { log_path: log_path.into(), ..Default::default() }),
+            info: [("info".to_owned(), info)].into(),
+        })
+    };
+    for (log_path, below, directory) in [
+        ("/pods/web/app/0.log", "app/0.log", Some("/pods/web")),
+        ("/pods/web/app/0.log", "./app//0.log", Some("/pods/web")),
+        ("/pods/web/0.log", "0.log", Some("/pods/web")),
+        ("/pods/0.log", "x/../../0.log", None),
+        ("/pods/web/0.log", "1.log", None),
+        ("/pods/web/0.log", "", None),
+    ] {
+        let found = details(log_path, below).log_directory;
+        assert_eq!(found.as_deref(), directory.map(Path::new), "{log_path} {below}");
+    }
+}
+
+#[test]
 fn crio_tells_the_same_through_annotations() {
     let details = to_pod_details(verbose(CRIO));
     assert_eq!(details.ports[0].to_string(), "8080->80/tcp");

@@ -292,6 +292,18 @@ pub const KEYS: &[Key] = &[
         |config| config.logs.budget.clone()
     ),
     key!(
+        "logs.keepGone",
+        "a time such as 36h or 14d, or none",
+        "",
+        false,
+        "How long logs of pods are kept that are gone; `none` for as long as there is room. They are \
+         the first to go where it is short. Directories that a manifest names are left alone.",
+        |config, value| {
+            value::log_setting("max-age", value).map(|text| config.logs.keep_gone = text)
+        },
+        |config| Some(config.logs.keep_gone.clone())
+    ),
+    key!(
         "logs.minFree",
         "a size such as 256Mi",
         "256Mi",

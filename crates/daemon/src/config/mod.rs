@@ -45,7 +45,7 @@ pub struct Config {
     pub images: ImagesConfig,
 }
 
-/// Logs of containers, in the words of [`crilet_log::Settings`] and [`crilet_log::read_size`], which
+/// Logs of containers, in the words of [`crilet_log::Settings`] and [`crilet_core::read_size`], which
 /// have taken them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogsConfig {
@@ -59,6 +59,8 @@ pub struct LogsConfig {
     pub compression: String,
     /// What all logs may take together.
     pub budget: Option<String>,
+    /// How long those of pods are kept that are gone.
+    pub keep_gone: String,
     /// What stays free on their file systems.
     pub min_free: Option<String>,
 }
@@ -163,6 +165,7 @@ impl Default for Config {
                 max_age: "none".to_owned(),
                 compression: "gzip".to_owned(),
                 budget: None,
+                keep_gone: "7d".to_owned(),
                 min_free: None,
             },
             images: ImagesConfig {

@@ -73,7 +73,7 @@ pub(super) fn log_setting(name: &str, scalar: &Scalar) -> Result<String, String>
 
 /// A size in bytes, in the words of the logs.
 pub(super) fn size(scalar: &Scalar) -> Result<String, String> {
-    let read = crilet_log::read_size(&scalar.text).filter(|size| *size > 0);
+    let read = crilet_core::read_size(&scalar.text).filter(|size| *size > 0);
     read.map(|_| scalar.text.clone()).ok_or_else(|| "a size such as 256Mi".to_owned())
 }
 

@@ -68,8 +68,10 @@ pub fn is_kubelets(pod: &Pod) -> bool {
 /// # Errors
 /// The kernel's; `ELOOP` for a symbolic link that is not followed.
 pub fn locate(pod: &Pod, container: &Container) -> Option<Result<LogFile, Skipped>> {
-    let path = container.details.as_ref()?.log_path.clone()?;
-    let root = pod.details.as_ref().and_then(|details| details.log_directory.clone());
+    let details = container.details.as_ref()?;
+    let path = details.log_path.clone()?;
+    let of_pod = pod.details.as_ref().and_then(|details| details.log_directory.clone());
+    let root = of_pod.or_else(|| details.log_directory.clone());
     Some(open(root.as_deref(), &path).map_err(|cause| Skipped { path, cause }))
 }
 

@@ -46,6 +46,15 @@ pub enum Event {
         /// What for.
         why: Why,
     },
+    /// The logs of a pod that is gone were removed.
+    Forgotten {
+        /// Their directory.
+        directory: PathBuf,
+        /// Bytes on disk.
+        size: u64,
+        /// What for.
+        why: Why,
+    },
     /// What somebody who was killed had left was cleaned up.
     Recovered {
         /// The log.
@@ -115,6 +124,15 @@ impl Event {
     }
 }
 
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Count => "there are newer ones enough",
+        Why::Age => "it is too old",
+        Why::Budget => "all logs together are over the budget",
+        Why::Space => "too little space is free",
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,13 +143,16 @@ impl fmt::Display for Event {
             Self::Reopened { log } => write!(out, "{}: reopened", log.display()),
             Self::Compressed { log, stamp } => write!(out, "{}: compressed {stamp}", log.display()),
             Self::Removed { log, stamp, size, why } => {
-                let why = match why {
-                    Why::Count => "there are newer ones enough",
-                    Why::Age => "it is too old",
-                    Why::Budget => "all logs together are over the budget",
-                    Why::Space => "too little space is free",
-                };
+                let why = reason(*why);
                 write!(out, "{}: removed {stamp}, {size} bytes: {why}", log.display())
+            }
+            Self::Forgotten { directory, size, why } => {
+                let why = reason(*why);
+                write!(
+                    out,
+                    "{}: removed, {size} bytes of a pod that is gone: {why}",
+                    directory.display()
+                )
             }
             Self::Recovered { log, stamp } => {
                 write!(out, "{}: cleaned up {stamp}, which was half done", log.display())

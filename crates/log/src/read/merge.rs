@@ -4,9 +4,10 @@ use std::io::Write;
 
 use super::{
     cursor::as_u64,
+    line::Counts,
     render::Renderer,
     segment::LogFile,
-    source::{Counts, Next, Source},
+    source::{Next, Source},
 };
 use crate::error::LogError;
 
@@ -123,18 +124,17 @@ pub(crate) fn by_time<L: Lines>(
     sources: &mut [L],
     output: &mut Output<'_>,
 ) -> Result<bool, LogError> {
-    // Number and time of every source's next line.
-    let mut waiting: Vec<(i64, usize)> = Vec::new();
+    // Time and number of every source's next line, the first one last.
+    let mut waiting: Vec<(i64, usize)> = Vec::with_capacity(sources.len());
     for (number, source) in sources.iter_mut().enumerate() {
         if source.next()? == Next::Line {
             waiting.push((source.source().at(), number));
         }
     }
-    while let Some(first) = waiting.iter().copied().min() {
+    waiting.sort_unstable_by(|a, b| b.cmp(a));
+    while let Some((_, number)) = waiting.pop() {
         // Up to the time of the next one, this source's lines need no comparing with others.
-        let others = waiting.iter().copied().filter(|other| *other != first);
-        let until = others.min().unwrap_or((i64::MAX, usize::MAX));
-        let number = first.1;
+        let until = waiting.last().copied().unwrap_or((i64::MAX, usize::MAX));
         let Some(source) = sources.get_mut(number) else { break };
         let next = loop {
             let open = source.source().is_open();
@@ -149,8 +149,10 @@ pub(crate) fn by_time<L: Lines>(
                 break Some(source.source().at());
             }
         };
-        waiting.retain(|other| other.1 != number);
-        waiting.extend(next.map(|at| (at, number)));
+        if let Some(at) = next {
+            let place = waiting.partition_point(|other| *other > (at, number));
+            waiting.insert(place, (at, number));
+        }
     }
     Ok(true)
 }

@@ -1,7 +1,7 @@
 //! Reading logs: all files of each, oldest first, as one stream.
 //!
 //! ```text
-//! Snapshot   the files of a log at one moment (segment.rs)
+//! Snapshot   the files of a log at one moment (segment.rs), opened one by one (queue.rs)
 //!    │ tail, since: where to begin, found by searching (search.rs)
 //!    ▼
 //! Cursor     bytes to physical lines, in a buffer that never grows (cursor.rs)
@@ -13,7 +13,9 @@
 
 mod cursor;
 mod grep;
+mod line;
 mod merge;
+mod queue;
 mod render;
 mod search;
 mod segment;
@@ -24,13 +26,13 @@ mod tests;
 use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
 
 pub use grep::{Grep, InvalidPattern};
+pub use line::{Counts, Filter, Line};
 use merge::Whole;
 pub(crate) use merge::{Lines, Output, by_time};
 pub use render::{Form, Name, Renderer};
 pub(crate) use search::{begin, first_since, place_in_file};
 pub use segment::LogFile;
 pub(crate) use segment::{FORMS, Input, Snapshot, decompress, id};
-pub use source::{Counts, Filter, Line};
 pub(crate) use source::{Next, Source};
 
 use crate::{error::LogError, files::Compression};

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::source::Line;
+use super::line::Line;
 use crate::format::Stream;
 
 /// How lines are written.

@@ -5,8 +5,9 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 use super::{
     Query,
     cursor::as_u64,
+    line::{DISORDER, Filter},
     segment::{Input, Segment, Snapshot},
-    source::{DISORDER, Filter, Next, Source},
+    source::{Next, Source},
 };
 use crate::format::{Header, parse, parse_time};
 

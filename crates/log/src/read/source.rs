@@ -5,7 +5,8 @@ use std::{io, ops::Range};
 
 use super::{
     cursor::{Cursor, Item, Step},
-    grep::Grep,
+    line::{Counts, DISORDER, Filter, Line, NOTHING},
+    queue::{Queue, is_damage},
     segment::{Input, Snapshot},
 };
 use crate::format::{Stream, TimeReader};
@@ -13,59 +14,12 @@ use crate::format::{Stream, TimeReader};
 /// Bytes of a line that are held back until its end is there. A longer one is given in pieces.
 const HELD: usize = 256 << 10;
 
-/// How far apart the times of neighbouring records may be the wrong way round, nanoseconds: the two
-/// streams are stamped side by side.
-pub(crate) const DISORDER: i64 = 2_000_000_000;
-
-/// Which lines are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only lines of this stream. Lines that are no records belong to no stream.
-    pub stream: Option<Stream>,
-    /// Only lines of this time and later, nanoseconds since 1970.
-    pub since: Option<i64>,
-    /// Only lines up to this time, nanoseconds since 1970.
-    pub until: Option<i64>,
-    /// Only lines that match.
-    pub grep: Option<Grep>,
-}
-
-/// A line, or a piece of one that is longer than what is held.
-#[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
-    /// Its time as the runtime wrote it; empty where the line has none.
-    pub time: &'a [u8],
-    /// Where it was written; absent when the line is no record.
-    pub stream: Option<Stream>,
-    /// What was written, without the line end.
-    pub content: &'a [u8],
-    /// Whether it is the line's first piece.
-    pub first: bool,
-    /// Whether it is the line's last piece.
-    pub last: bool,
-}
-
-/// What was found while reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Counts {
-    /// Lines given.
-    pub lines: u64,
-    /// Lines that are no records: no time, binary, cut by a crash. They are given as they are.
-    pub broken: u64,
-    /// Compressed files that end too early or are damaged. What can be read of them is given.
-    pub torn: u64,
-    /// Files that were removed before their turn came.
-    pub vanished: u64,
-}
-
-impl Counts {
-    /// Adds what was found elsewhere.
-    pub fn add(&mut self, other: Self) {
-        self.lines += other.lines;
-        self.broken += other.broken;
-        self.torn += other.torn;
-        self.vanished += other.vanished;
-    }
+/// Where the current line is.
+#[derive(Debug, Clone)]
+enum Place {
+    None,
+    Buffer { time: Range<usize>, content: Range<usize>, stream: Option<Stream> },
+    Held { slot: usize, last: bool },
 }
 
 /// A line whose end is not there yet: one for each stream, and one for what is no record.
@@ -80,14 +34,6 @@ struct Held {
     given: bool,
     /// Whether what was given of it is wanted.
     wanted: bool,
-}
-
-/// Where the current line is.
-#[derive(Debug, Clone)]
-enum Place {
-    None,
-    Buffer { time: Range<usize>, content: Range<usize>, stream: Option<Stream> },
-    Held { slot: usize, last: bool },
 }
 
 /// What comes next of a source.
@@ -124,15 +70,6 @@ pub(crate) struct Source {
     /// What is read after the last file.
     follow_up: Option<Input>,
     pub(crate) counts: Counts,
-}
-
-/// Files that are read one after the other.
-#[derive(Debug)]
-struct Queue {
-    snapshot: Snapshot,
-    next: usize,
-    end: usize,
-    offset: u64,
 }
 
 const SLOTS: [Option<Stream>; 3] = [Some(Stream::Stdout), Some(Stream::Stderr), None];
@@ -176,9 +113,8 @@ impl Source {
         filter: Filter,
         timed: bool,
     ) -> Self {
-        let (next, end) = (segments.start, segments.end);
-        let queue = Queue { snapshot: snapshot.clone(), next, end, offset };
-        Self { queue: Some(queue), ..Self::new(filter, timed) }
+        let queue = Some(Queue::new(snapshot, segments, offset));
+        Self { queue, ..Self::new(filter, timed) }
     }
 
     /// Reads this file alone, up to its end or a place in it.
@@ -218,8 +154,7 @@ impl Source {
 
     /// Whether it stands at the end of the last file, where more may come.
     fn waits(&self) -> bool {
-        let last = self.queue.as_ref().is_none_or(|queue| queue.next >= queue.end)
-            && self.follow_up.is_none();
+        let last = self.queue.as_ref().is_none_or(Queue::is_done) && self.follow_up.is_none();
         self.endless && last && self.cursor.has_input()
     }
 
@@ -357,20 +292,9 @@ impl Source {
             return Ok(true);
         }
         let Some(queue) = &mut self.queue else { return Ok(false) };
-        while queue.next < queue.end {
-            let (segment, offset) = (queue.next, std::mem::take(&mut queue.offset));
-            queue.next += 1;
-            match queue.snapshot.open(segment, offset) {
-                Ok(input) => {
-                    self.cursor.read_from(input, offset);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.counts.vanished += 1,
-                Err(error) if is_damage(&error) => self.counts.torn += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(false)
+        let Some((input, offset)) = queue.open(&mut self.counts)? else { return Ok(false) };
+        self.cursor.read_from(input, offset);
+        Ok(true)
     }
 
     /// Passes over lines that cannot match, where that can be told without looking at each.
@@ -437,7 +361,7 @@ impl Source {
         }
         let at = self.at;
         if !self.held.iter().any(|held| held.open) {
-            let segment = self.queue.as_ref().map_or(0, |queue| queue.next.saturating_sub(1));
+            let segment = self.queue.as_ref().map_or(0, Queue::segment);
             self.open_since = (segment, begun);
         }
         let Some(held) = self.held.get_mut(slot) else { return false };
@@ -510,14 +434,3 @@ impl Source {
 
 /// Where what is no record is held.
 const NO_RECORD: usize = 2;
-
-const NOTHING: Line<'static> =
-    Line { time: b"", stream: None, content: b"", first: true, last: true };
-
-/// Whether a compressed file is cut or damaged, as opposed to unreadable.
-fn is_damage(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
-    )
-}

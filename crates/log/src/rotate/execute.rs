@@ -32,9 +32,6 @@ pub enum RotateError {
     /// The runtime did not open a new file, and the old one could not get its name back.
     #[error("cannot give it its name back after the runtime did not reopen it")]
     Back(#[source] io::Error),
-    /// Something else beside the log cannot be done.
-    #[error("cannot change its directory")]
-    Directory(#[source] io::Error),
     /// It was ended between two instructions.
     #[error("interrupted")]
     Interrupted,
@@ -101,8 +98,9 @@ pub(crate) async fn rotate(
             Err(cause) => Err(RotateError::Back(cause)),
         };
     }
-    pass(hook, Point::Reopened)?;
-    directory.sync().map_err(RotateError::Directory)
+    // Not flushed: what a power cut takes with it is what the runtime had not flushed either, and the
+    // journal keeps the order of names. A flush here would wait for all that is being written.
+    pass(hook, Point::Reopened)
 }
 
 /// Removes what a step says.

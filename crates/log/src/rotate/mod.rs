@@ -28,4 +28,4 @@ pub(crate) use execute::{Hook, NoHook, Point, remove, rotate};
 pub use execute::{Reopen, RotateError};
 pub(crate) use lock::{Lock, Locks};
 pub use plan::{Situation, Step, Why, plan};
-pub use policy::{InvalidSetting, Policy, Settings, read_age, read_size};
+pub use policy::{InvalidSetting, Policy, Settings};

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crilet_core::{LogCompression, LogSetting};
 use serde::Serialize;
 
 use crate::files::Compression;
@@ -68,42 +69,27 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads one setting, called `max-size`, `max-files`, `max-age` or `compression`; tells whether
-    /// it is one of these.
+    /// Reads one of [`LOG_SETTINGS`](crilet_core::LOG_SETTINGS); tells whether it is one of these.
     ///
     /// # Errors
     /// A value that is none of that setting.
     pub fn set(&mut self, name: &str, value: &str) -> Result<bool, InvalidSetting> {
         let invalid =
             |expected| InvalidSetting { key: name.to_owned(), value: value.to_owned(), expected };
-        match name {
-            "max-size" => {
-                let none = || (value == "none").then_some(None);
-                let size = none().or_else(|| read_size(value).filter(|size| *size > 0).map(Some));
-                self.max_size = Some(size.ok_or_else(|| invalid("a size such as 10Mi, or none"))?);
+        let Some(read) = LogSetting::read(name, value) else { return Ok(false) };
+        match read.map_err(invalid)? {
+            LogSetting::MaxSize(size) => self.max_size = Some(size),
+            LogSetting::MaxFiles(files) => self.max_files = Some(files),
+            LogSetting::MaxAge(age) => self.max_age = Some(age),
+            LogSetting::Compression(Some(LogCompression::Zstd)) if !cfg!(feature = "zstd") => {
+                return Err(invalid("gzip or none: this crilet was built without zstd"));
             }
-            "max-files" => {
-                let files = value.parse().ok().filter(|files| *files >= 2);
-                self.max_files = Some(files.ok_or_else(|| invalid("a number of at least 2"))?);
+            LogSetting::Compression(compression) => {
+                self.compression = Some(compression.map(|compression| match compression {
+                    LogCompression::Gzip => Compression::Gzip,
+                    LogCompression::Zstd => Compression::Zstd,
+                }));
             }
-            "max-age" => {
-                let none = || (value == "none").then_some(None);
-                let age = none().or_else(|| read_age(value).filter(|age| !age.is_zero()).map(Some));
-                self.max_age =
-                    Some(age.ok_or_else(|| invalid("a time such as 36h or 14d, or none"))?);
-            }
-            "compression" => {
-                self.compression = Some(match value {
-                    "gzip" => Some(Compression::Gzip),
-                    "none" => None,
-                    "zstd" if cfg!(feature = "zstd") => Some(Compression::Zstd),
-                    "zstd" => {
-                        return Err(invalid("gzip or none: this crilet was built without zstd"));
-                    }
-                    _ => return Err(invalid("gzip, zstd or none")),
-                });
-            }
-            _ => return Ok(false),
         }
         Ok(true)
     }
@@ -162,71 +148,12 @@ impl Policy {
     }
 }
 
-/// Reads a size in bytes: `4096`, `100k`, `10Mi`, `1.5G`; `10MB` and `10MiB` as well.
-pub fn read_size(text: &str) -> Option<u64> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit = unit.trim_start().trim_end_matches(['B', 'b']);
-    let scale: u64 = match unit {
-        "" => 1,
-        "k" | "K" => 1000,
-        "M" | "m" => 1_000_000,
-        "G" | "g" => 1_000_000_000,
-        "T" => 1_000_000_000_000,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        "Ti" => 1 << 40,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
-    let digits = u32::try_from(fraction.len()).ok().filter(|digits| *digits <= 6)?;
-    let part = fraction.parse::<u64>().ok()?.checked_mul(scale)? / 10_u64.pow(digits);
-    whole.checked_add(part)
-}
-
-/// Reads an age: `90s`, `30m`, `36h`, `14d`, `2w`.
-pub fn read_age(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(split);
-    let scale = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(scale).map(Duration::from_secs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn sizes_and_ages_are_read() {
-        let sizes = [
-            ("0", 0),
-            ("4096", 4096),
-            ("10Mi", 10 << 20),
-            ("10MiB", 10 << 20),
-            ("1.5k", 1500),
-            ("2GB", 2_000_000_000),
-        ];
-        for (text, size) in sizes {
-            assert_eq!(read_size(text), Some(size), "{text}");
-        }
-        for wrong in ["", "Mi", "-1", "10X", "1.2.3M", "99999999999T"] {
-            assert_eq!(read_size(wrong), None, "{wrong}");
-        }
-        assert_eq!(read_age("14d"), Some(Duration::from_secs(14 * 86_400)));
-        assert_eq!([read_age("5"), read_age("h"), read_age("1y")], [None; 3]);
     }
 
     #[test]

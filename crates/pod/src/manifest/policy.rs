@@ -19,11 +19,15 @@
 //! | `crilet.dev/post-start`, `crilet.dev/pre-stop` | a LifecycleHandler of Kubernetes |
 //!
 //! Of these, pods of Kubernetes use those that begin with `restart-backoff`; they have fields for
-//! the rest. Keys that begin with `crilet.dev/log-` belong to the logs.
+//! the rest.
+//!
+//! Limits of logs, `crilet.dev/log-` and one of [`LOG_SETTINGS`], may stand on all of them; on pods
+//! also with a container's name behind a point. Here they are only checked: the rotator of
+//! `crilet-log` reads them from the runtime, so that pods that others made can have them, too.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crilet_core::similar;
+use crilet_core::{LOG_SETTINGS, LogSetting, similar};
 
 use super::kube;
 use crate::{
@@ -35,7 +39,10 @@ use crate::{
 pub const PREFIX: &str = "crilet.dev/";
 
 /// Annotations that other parts of crilet read, by their beginnings behind [`PREFIX`].
-const OTHERS: [&str; 2] = ["log-", "config-hash"];
+const OTHERS: [&str; 1] = ["config-hash"];
+
+/// What annotations about logs begin with, behind [`PREFIX`]. The rotator goes by them.
+const LOGS: &str = "log-";
 
 const OF_PODS: [&str; 7] = [
     "restart-policy",
@@ -95,6 +102,7 @@ pub(super) struct ContainerPolicy {
 pub(super) fn of_pod(annotations: &BTreeMap<String, String>) -> (PodPolicy, Vec<Wrong>) {
     let mut reader = Reader { annotations, wrong: Vec::new() };
     reader.unknown(&OF_PODS, &OF_CONTAINERS, "the container config");
+    reader.logs(true);
     let policy = PodPolicy {
         restart_policy: reader.restart_policy().unwrap_or_default(),
         backoff: reader.backoff(),
@@ -111,6 +119,7 @@ pub(super) fn of_container(
 ) -> (ContainerPolicy, Vec<Wrong>) {
     let mut reader = Reader { annotations, wrong: Vec::new() };
     reader.unknown(&OF_CONTAINERS, &OF_PODS, "the pod config");
+    reader.logs(false);
     let policy = ContainerPolicy {
         restart_policy: reader.restart_policy(),
         grace: reader.duration("termination-grace-period"),
@@ -135,6 +144,7 @@ pub(super) fn of_kube(annotations: &BTreeMap<String, String>) -> (Backoff, Vec<W
     let backoffs: Vec<_> =
         OF_PODS.into_iter().filter(|key| key.starts_with("restart-backoff")).collect();
     reader.unknown(&backoffs, &[], "");
+    reader.logs(true);
     (reader.backoff(), reader.wrong)
 }
 
@@ -157,7 +167,7 @@ impl Reader<'_> {
         let own = self.annotations.keys().filter_map(|key| key.strip_prefix(PREFIX));
         let own: Vec<_> = own.map(ToOwned::to_owned).collect();
         for key in own {
-            let other = OTHERS.iter().any(|prefix| key.starts_with(prefix));
+            let other = key.starts_with(LOGS) || OTHERS.iter().any(|other| key.starts_with(other));
             if other || known.contains(&key.as_str()) {
                 continue;
             }
@@ -168,6 +178,29 @@ impl Reader<'_> {
                     .map(|meant| format!("did you mean `{PREFIX}{meant}`?"))
             };
             self.report(&key, "no annotation of crilet's".to_owned(), hint, true);
+        }
+    }
+
+    /// Checks limits of logs; those of a pod may name a container.
+    fn logs(&mut self, of_pod: bool) {
+        for (key, value) in self.annotations {
+            let Some(key) = key.strip_prefix(PREFIX) else { continue };
+            let Some(setting) = key.strip_prefix(LOGS) else { continue };
+            let name = match setting.split_once('.') {
+                Some((name, _)) if of_pod => name,
+                _ => setting,
+            };
+            match LogSetting::read(name, value) {
+                Some(Ok(_)) => {}
+                Some(Err(expected)) => {
+                    self.report(key, format!("{value:?}: expected {expected}"), None, false);
+                }
+                None => {
+                    let meant = similar(name, LOG_SETTINGS);
+                    let hint = meant.map(|meant| format!("did you mean `{PREFIX}{LOGS}{meant}`?"));
+                    self.report(key, "no annotation of crilet's".to_owned(), hint, true);
+                }
+            }
         }
     }
 
@@ -288,6 +321,8 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -327,6 +362,55 @@ mod tests {
         let both = [("restart-backoff", "3s"), ("restart-backoff-max", "2s")];
         let (_, wrong) = of_kube(&annotations(&both));
         assert_eq!(wrong[0].message, "the first backoff is longer than the longest");
+    }
+
+    #[test]
+    fn limits_of_logs_are_checked() {
+        let found = |read: &dyn Fn(&BTreeMap<String, String>) -> Vec<Wrong>, key: &str, value| {
+            let wrong = read(&annotations(&[(key, value)]));
+            wrong.first().map(|wrong| (wrong.message.clone(), wrong.hint.clone(), wrong.harmless))
+        };
+        let pod = |annotations: &_| of_pod(annotations).1;
+        let kube = |annotations: &_| of_kube(annotations).1;
+        let container = |annotations: &_| of_container(annotations).1;
+        for (key, value) in [
+            ("log-max-size", "1Mi"),
+            ("log-max-size", "none"),
+            ("log-max-files", "3"),
+            ("log-max-age", "14d"),
+            ("log-compression", "zstd"),
+        ] {
+            for read in [&pod as &dyn Fn(&_) -> _, &kube, &container] {
+                assert_eq!(found(read, key, value), None, "{key}: {value}");
+                let (message, _, harmless) = found(read, key, "?").unwrap();
+                assert!(message.starts_with("\"?\": expected ") && !harmless, "{message}");
+            }
+            assert_eq!(found(&pod, &format!("{key}.db"), value), None);
+            assert_eq!(found(&kube, &format!("{key}.db"), value), None);
+            assert!(found(&container, &format!("{key}.db"), value).is_some());
+        }
+        let (message, hint, harmless) = found(&pod, "log-max-siez", "1Mi").unwrap();
+        assert_eq!((message.as_str(), harmless), ("no annotation of crilet's", true));
+        assert_eq!(hint.unwrap(), "did you mean `crilet.dev/log-max-size`?");
+    }
+
+    /// What is documented is what is read, and the other way round.
+    #[test]
+    fn documents_tell_of_every_limit_of_logs() {
+        for document in ["docs/manifests.md", "docs/logs.md"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document);
+            let text = std::fs::read_to_string(path).unwrap();
+            let mut told: Vec<&str> = text.split("`crilet.dev/log-").skip(1).collect();
+            for rest in &mut told {
+                let end = rest.find(|sign: char| !sign.is_ascii_lowercase() && sign != '-');
+                *rest = rest.split_at(end.unwrap()).0;
+            }
+            told.sort_unstable();
+            told.dedup();
+            let mut known = LOG_SETTINGS.to_vec();
+            known.sort_unstable();
+            assert_eq!(told, known, "{document}");
+        }
     }
 
     #[test]

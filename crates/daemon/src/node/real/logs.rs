@@ -3,8 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use crilet_api::EventKind;
+use crilet_core::{read_age, read_size};
 use crilet_cri::Client;
-use crilet_log::{Config as RotatorConfig, Event, LogError, Rotator, Settings, Watch, read_size};
+use crilet_log::{Config as RotatorConfig, Event, LogError, Rotator, Settings, Watch};
 
 use super::view::View;
 use crate::{NewEvent, config::LogsConfig};
@@ -27,6 +28,7 @@ pub(super) fn rotator(
     let mut rotator = RotatorConfig::new(lock);
     rotator.policy = settings(config).over(rotator.policy);
     rotator.budget = config.budget.as_deref().and_then(read_size);
+    rotator.keep_gone = read_age(&config.keep_gone);
     rotator.min_free = config.min_free.as_deref().and_then(read_size);
     Rotator::try_new(client, rotator, watch, move |event| tell(&view, &event))
 }
@@ -49,7 +51,8 @@ fn settings(config: &LogsConfig) -> Settings {
 
 /// Rotations are daily bread; what is lost or wrong is for people.
 fn tell(view: &View, event: &Event) {
-    let (removed, problem) = (matches!(event, Event::Removed { .. }), event.is_problem());
+    let removed = matches!(event, Event::Removed { .. } | Event::Forgotten { .. });
+    let problem = event.is_problem();
     tracing::debug!(%event, "log");
     if removed || problem {
         view.events().record(NewEvent {

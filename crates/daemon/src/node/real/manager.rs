@@ -12,12 +12,14 @@ use crilet_api::{
 };
 use crilet_core::ErrorChain;
 use crilet_cri::inventory::{self, Detail};
+use crilet_log::GonePods;
 use crilet_pod::{
     manifest::{self, ReadOptions},
     model::{Backoff, Pod},
     sync::{self, Intent, Keeper, Request, Wanted, marks},
     volumes::Roots,
 };
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     convert,
     desired::{self, Desired, Entry, Kept},
+    gone::Gone,
     images::Images,
     orphans,
     sources::{self, Change, QUIET, Sources},
@@ -81,6 +84,7 @@ pub(super) struct Manager {
     pub(super) backoff: Backoff,
     stop: CancellationToken,
     root: std::path::PathBuf,
+    gone: Gone,
 }
 
 impl Manager {
@@ -90,8 +94,10 @@ impl Manager {
         shared: Arc<sync::Node>,
         store: Store,
         view: Arc<View>,
+        gone: GonePods,
         stop: CancellationToken,
     ) -> Self {
+        let gone = Gone::new(options.log_root.clone(), &store, gone);
         let good = store.good().map(|good| (good.all, good.damaged));
         let (good, unusable) = good.unwrap_or_else(|error| (Vec::new(), vec![error.to_string()]));
         for what in unusable {
@@ -114,6 +120,7 @@ impl Manager {
             backoff: backoff(config),
             stop,
             root: config.pods_dir.clone(),
+            gone,
         }
     }
 
@@ -203,6 +210,9 @@ impl Manager {
     }
 
     pub(super) fn start(&mut self, key: &PodRef, entry: Entry, intent: Intent) {
+        if intent != Intent::Delete {
+            self.gone.begin(&entry.pod, &self.store);
+        }
         let wanted = Wanted { pod: Arc::clone(&entry.pod), intent, grace: None };
         let (keeper, work) = sync::keep(Arc::clone(&self.shared), wanted, self.stop.clone());
         self.view.expect(key.clone());
@@ -264,6 +274,13 @@ impl Manager {
             }
         }
         self.seen = seen;
+        // Before it is known what is wanted, everything looks gone.
+        if self.orphans_found {
+            let (seen, workers) = (&self.seen, &self.workers);
+            let worked = |uid: &str| workers.values().any(|one| one.keeper.wanted().pod.uid == uid);
+            let is_here = |uid: &str| seen.contains_key(uid) || worked(uid);
+            self.gone.settle(is_here, Timestamp::now(), &self.store);
+        }
         self.images.relisted(client, &self.view).await;
     }
 

@@ -18,6 +18,7 @@ mod apply;
 mod commands;
 mod convert;
 mod desired;
+mod gone;
 mod images;
 mod logs;
 mod manager;
@@ -167,6 +168,7 @@ impl RealNode {
         let stop = CancellationToken::new();
         let rotator =
             logs::rotator(shared.client.clone(), &config.logs, &state, Arc::clone(&view))?;
+        let gone = rotator.gone_pods();
         let rotator = tokio::spawn(rotator.run(stop.clone()));
         let names = tokio::spawn(keep_names(Arc::clone(&shared), stop.clone()));
         let (commands, receiver) = mpsc::channel(64);
@@ -176,6 +178,7 @@ impl RealNode {
             Arc::clone(&shared),
             store,
             Arc::clone(&view),
+            gone,
             stop.clone(),
         );
         let manager = tokio::spawn(manager.run(receiver));

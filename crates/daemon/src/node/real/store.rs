@@ -4,6 +4,7 @@
 //! DATA/applied/NAMESPACE/NAME.json    a pod that was given to the API, with the texts it is in
 //! DATA/stopped/NAMESPACE/NAME         a person stopped this pod
 //! DATA/good/HASH.json                 the last usable texts of a source of the pods' directory
+//! DATA/logs/UID.json                  where the logs of a pod are, and since when it is gone
 //! ```
 //!
 //! Each file is replaced whole and flushed before anybody is told that it is done.
@@ -15,6 +16,7 @@ use std::{
 
 use crilet_api::{ManifestFile, PodRef};
 use crilet_core::fs::write_durably;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -57,6 +59,25 @@ impl Good {
     }
 }
 
+/// Where the logs of a pod are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LogsOf {
+    version: u32,
+    /// The pod.
+    pub(super) uid: String,
+    /// The directory.
+    pub(super) directory: PathBuf,
+    /// Since when the pod is gone, if it is.
+    pub(super) gone_since: Option<Timestamp>,
+}
+
+impl LogsOf {
+    pub(super) fn new(uid: String, directory: PathBuf) -> Self {
+        Self { version: VERSION, uid, directory, gone_since: None }
+    }
+}
+
 /// What was read of one kind of wish.
 #[derive(Debug)]
 pub(super) struct Stored<T> {
@@ -74,7 +95,7 @@ pub(super) struct Store {
 impl Store {
     /// Uses the files below `root`.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
-        for directory in ["applied", "stopped", "good"] {
+        for directory in ["applied", "stopped", "good", "logs"] {
             fs::create_dir_all(root.join(directory))?;
         }
         Ok(Self { root: root.to_owned() })
@@ -113,6 +134,27 @@ impl Store {
 
     pub(super) fn forget_good(&self, source: &Path) -> io::Result<()> {
         forget(&self.of_source(source))
+    }
+
+    pub(super) fn logs(&self) -> io::Result<Stored<LogsOf>> {
+        read_all(&files(&self.root.join("logs"))?)
+    }
+
+    pub(super) fn save_logs(&self, logs: &LogsOf) -> io::Result<()> {
+        save(&self.of_logs(&logs.uid)?, &serde_json::to_vec(logs).map_err(io::Error::from)?)
+    }
+
+    pub(super) fn forget_logs(&self, uid: &str) -> io::Result<()> {
+        forget(&self.of_logs(uid)?)
+    }
+
+    /// Uids are whatever a manifest says.
+    fn of_logs(&self, uid: &str) -> io::Result<PathBuf> {
+        let is_name = !uid.is_empty() && !uid.starts_with('.') && !uid.contains('/');
+        let name = is_name.then(|| self.root.join("logs").join(format!("{uid}.json")));
+        name.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the uid is no name of a file")
+        })
     }
 
     /// Namespaces and names are words of DNS: neither holds a slash nor is a dot.
@@ -194,16 +236,25 @@ mod tests {
         store.save_applied(&applied).unwrap();
         store.set_stopped(&pod, true).unwrap();
         store.save_good(&good).unwrap();
+        let logs = LogsOf {
+            gone_since: Some(Timestamp::UNIX_EPOCH),
+            ..LogsOf::new("u".into(), "/l".into())
+        };
+        store.save_logs(&logs).unwrap();
+        assert!(store.save_logs(&LogsOf::new("../u".into(), "/l".into())).is_err());
         let store = Store::open(directory.path()).unwrap();
         assert_eq!(store.applied().unwrap().all, [applied]);
         assert_eq!(store.good().unwrap().all, std::slice::from_ref(&good));
+        assert_eq!(store.logs().unwrap().all, [logs]);
         assert!(store.is_stopped(&pod));
         for _ in 0..2 {
             store.forget_applied(&pod).unwrap();
             store.set_stopped(&pod, false).unwrap();
             store.forget_good(&good.source).unwrap();
+            store.forget_logs("u").unwrap();
         }
         assert!(store.applied().unwrap().all.is_empty() && store.good().unwrap().all.is_empty());
+        assert_eq!(store.logs().unwrap().all, []);
         assert!(!store.is_stopped(&pod));
     }
 

@@ -277,6 +277,53 @@ async fn what_nobody_wants_any_more_goes_when_the_daemon_is_back() {
     tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the orphan is removed");
 }
 
+/// Logs of a pod that is gone are kept, also over a restart, and go when they have been for long
+/// enough; those of one that is there do not.
+#[tokio::test]
+async fn logs_of_gone_pods_are_kept_for_a_while() {
+    let mut bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    bed.ready().await;
+    let logs = bed.directory.path().join("logs");
+    let directories = || fs::read_dir(&logs).unwrap().flatten().count();
+    assert_eq!(directories(), 1);
+    let record = fs::read_dir(bed.directory.path().join("data/logs")).unwrap().flatten().next();
+    let record = record.unwrap().path();
+    fs::remove_file(bed.manifest("web.yaml")).unwrap();
+    bed.gone().await;
+    let since = || fs::read_to_string(&record).unwrap_or_default();
+    let bound = Duration::from_secs(20);
+    let noted = async {
+        while since().contains("null") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(bound, noted).await.expect("it is noted that the pod is gone");
+    assert_eq!(directories(), 1, "its logs are kept");
+
+    // It comes back, and goes again; long ago, as far as the daemon can tell.
+    bed.write("web.yaml", &web("sleep"));
+    bed.ready().await;
+    assert!(since().contains("null"), "{}", since());
+    fs::remove_file(bed.manifest("web.yaml")).unwrap();
+    bed.gone().await;
+    bed.node.shutdown().await;
+    let mut noted: serde_json::Value = serde_json::from_str(&since()).unwrap();
+    noted["goneSince"] = "2020-01-01T00:00:00Z".into();
+    fs::write(&record, noted.to_string()).unwrap();
+    bed.restart().await;
+    let removed = async {
+        while directories() > 0 || record.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(bound, removed).await.expect("its logs are removed");
+    let (_, events) = bed.node.events().since(None);
+    assert!(
+        events.iter().any(|event| event.message.contains("of a pod that is gone: it is too old"))
+    );
+}
+
 #[tokio::test]
 async fn an_applied_pod_lives_in_the_daemon() {
     let mut bed = Bed::start().await;

@@ -6,20 +6,27 @@ mod room;
 mod steps;
 
 use std::{
-    collections::BTreeMap, collections::BTreeSet, collections::HashMap, ffi::OsString,
-    path::PathBuf, sync::Arc, time::Duration,
+    collections::BTreeMap, collections::BTreeSet, ffi::OsString, path::PathBuf, sync::Arc,
+    time::Duration,
 };
 
-use crilet_cri::{Client, CriError, inventory::ContainerState, inventory::Pod};
+use crilet_cri::{Client, CriError};
 use tokio::{
-    sync::Notify, sync::mpsc::UnboundedReceiver, sync::mpsc::unbounded_channel, time::Instant,
+    sync::{
+        Notify,
+        mpsc::{UnboundedReceiver, unbounded_channel},
+    },
+    task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
+use self::list::{Known, Listed, listed};
 use super::{
     compressor::{Compressor, Done},
     discover::ContainerLog,
     event::{Event, Problem},
+    gone::{GonePods, Leftover},
     growth::Growth,
 };
 use crate::{
@@ -67,6 +74,8 @@ pub struct Config {
     pub min_free: Option<u64>,
     /// Whether logs of a kubelet's pods are rotated as well.
     pub kubelets: bool,
+    /// How long logs of pods that are gone are kept; absent for as long as there is room.
+    pub keep_gone: Option<Duration>,
     /// Whose logs.
     pub selection: Selection,
     /// The file by which rotators of one machine take turns; its directory is made.
@@ -83,6 +92,7 @@ impl Config {
             budget: None,
             min_free: None,
             kubelets: false,
+            keep_gone: None,
             selection: Selection::All,
             lock_file,
             relist: Duration::from_secs(1),
@@ -107,15 +117,19 @@ pub struct Rotator {
     compressor: Compressor,
     done: UnboundedReceiver<Done>,
     logs: BTreeMap<Key, State>,
-    /// What the lists said of each sandbox, and what its statuses did.
-    pods: HashMap<String, (Vec<(String, ContainerState)>, Pod)>,
+    pods: Known,
+    /// The runtime is being asked.
+    listing: Option<JoinHandle<Listed>>,
     next_list: Instant,
+    next_discovery: Instant,
     next_space: Instant,
     next_complaint: Instant,
     pressed: bool,
-    listed: bool,
     told: BTreeSet<String>,
     poked: Arc<Notify>,
+    gone: GonePods,
+    leftovers: Vec<Leftover>,
+    next_leftovers: Instant,
     /// Logs whose turn it was not.
     busy: BTreeSet<Key>,
     problems: usize,
@@ -176,6 +190,7 @@ impl Rotator {
         let compressor = Compressor::start(Locks::open(&config.lock_file)?, sender)
             .map_err(|cause| LogError::Lock { path: config.lock_file.clone(), cause })?;
         let now = Instant::now();
+        let poked = Arc::default();
         Ok(Self {
             client,
             config,
@@ -185,14 +200,18 @@ impl Rotator {
             compressor,
             done,
             logs: BTreeMap::new(),
-            pods: HashMap::new(),
+            pods: Known::new(),
+            listing: None,
             next_list: now,
+            next_discovery: now,
             next_space: now,
             next_complaint: now,
             pressed: false,
-            listed: false,
             told: BTreeSet::new(),
-            poked: Arc::default(),
+            gone: GonePods::new(Arc::clone(&poked)),
+            leftovers: Vec::new(),
+            next_leftovers: now,
+            poked,
             busy: BTreeSet::new(),
             problems: 0,
         })
@@ -204,16 +223,26 @@ impl Rotator {
         Arc::clone(&self.poked)
     }
 
+    /// What tells it of pods that are gone.
+    pub fn gone_pods(&self) -> GonePods {
+        self.gone.clone()
+    }
+
     /// Runs until it is cancelled. A runtime that is away is waited for.
     pub async fn run(mut self, cancel: CancellationToken) {
         loop {
             self.turn().await;
-            let next = self.logs.values().map(|state| state.next).min();
-            let next = next.unwrap_or(self.next_list).min(self.next_list);
+            if self.listing.is_none() && Instant::now() >= self.next_list {
+                self.start_list();
+            }
+            let list = if self.listing.is_none() { Some(self.next_list) } else { None };
+            let next = self.logs.values().map(|state| state.next).chain(list).min();
+            let next = next.unwrap_or_else(|| Instant::now() + THOROUGH);
             // Every arm only waits: what is not taken now is there the next time.
             tokio::select! {
                 () = cancel.cancelled() => return,
                 Some(done) = self.done.recv() => self.compressed(done),
+                Some(listed) = listed(&mut self.listing) => self.take_list(listed),
                 () = self.poked.notified() => self.wake_up(),
                 () = tokio::time::sleep_until(next) => {}
             }
@@ -222,6 +251,10 @@ impl Rotator {
 
     /// Looks at every log once, and waits for what is compressed; gives how many things were wrong.
     pub async fn once(mut self) -> usize {
+        self.start_list();
+        if let Some(listed) = listed(&mut self.listing).await {
+            self.take_list(listed);
+        }
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.turn().await;
@@ -245,15 +278,15 @@ impl Rotator {
 
     /// Does what is due.
     async fn turn(&mut self) {
-        if Instant::now() >= self.next_list {
-            self.list().await;
-            self.next_list = Instant::now() + self.config.relist;
-        }
         let now = Instant::now();
         let due = self.logs.iter().filter(|(_, state)| state.next <= now || state.waker.is_woken());
         let due: Vec<Key> = due.map(|(key, _)| key.clone()).collect();
         for key in &due {
             self.look(key).await;
+        }
+        if now >= self.next_leftovers {
+            self.next_leftovers = now + THOROUGH;
+            self.forget_old();
         }
         if !due.is_empty() {
             self.make_room().await;
@@ -263,7 +296,8 @@ impl Rotator {
     /// Somebody wrote a silent log, or said that there are new ones.
     fn wake_up(&mut self) {
         if !self.logs.values().any(|state| state.waker.is_woken()) {
-            self.next_list = Instant::now();
+            let now = Instant::now();
+            (self.next_list, self.next_leftovers) = (now, now);
         }
     }
 

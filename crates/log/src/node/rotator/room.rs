@@ -1,12 +1,15 @@
 //! Room for all logs together.
 
+use std::time::SystemTime;
+
 use tokio::time::Instant;
 
 use super::{COMPLAINT, Key, Rotator, SPACE, State};
 use crate::{
     files::{Family, Stamp},
     node::event::{Event, Problem},
-    rotate::{Candidate, Lock, Need, Room, Step, choose},
+    node::gone::Leftover,
+    rotate::{Candidate, Lock, Need, Room, Step, Why, choose},
 };
 
 impl Rotator {
@@ -17,6 +20,7 @@ impl Rotator {
             return;
         }
         self.next_space = now + SPACE;
+        self.forget_for_room();
         let need = self.need();
         if !need.is_short() {
             self.pressed = false;
@@ -39,6 +43,45 @@ impl Rotator {
         }
     }
 
+    /// Removes logs of pods that have been gone for long enough.
+    pub(super) fn forget_old(&mut self) {
+        self.leftovers = self.gone.leftovers(&self.leftovers);
+        let (keep, now) = (self.config.keep_gone, SystemTime::now());
+        let (over, kept) = std::mem::take(&mut self.leftovers)
+            .into_iter()
+            .partition(|left| left.is_over(keep, now));
+        self.leftovers = kept;
+        let over: Vec<Leftover> = over;
+        for left in over {
+            self.forget(&left, Why::Age);
+        }
+    }
+
+    /// Where room is short, logs of pods that are gone go before any of those that are there.
+    fn forget_for_room(&mut self) {
+        while !self.leftovers.is_empty() {
+            let need = self.need();
+            let crowded =
+                |device| need.rooms.get(&device).is_some_and(|room| room.free < room.floor);
+            let over = need.budget.is_some_and(|budget| need.total > budget);
+            let Some(place) = self.leftovers.iter().position(|left| over || crowded(left.device))
+            else {
+                return;
+            };
+            let left = self.leftovers.remove(place);
+            let why = if crowded(left.device) { Why::Space } else { Why::Budget };
+            self.forget(&left, why);
+        }
+    }
+
+    fn forget(&mut self, left: &Leftover, why: Why) {
+        let directory = left.pod.directory.clone();
+        match left.remove() {
+            Ok(()) => self.tell(Event::Forgotten { directory, size: left.size, why }),
+            Err(cause) => self.tell_once(Some(directory), Problem::Remove(cause)),
+        }
+    }
+
     /// Nothing is left to remove: the largest live file becomes a rotated one, which can be.
     pub(super) async fn press(&mut self) {
         let now = Instant::now();
@@ -57,7 +100,8 @@ impl Rotator {
 
     /// What all logs take, with what they grow by before anybody looks again.
     pub(super) fn need(&self) -> Need {
-        let mut need = Need { budget: self.config.budget, ..Need::default() };
+        let gone = self.leftovers.iter().map(|left| left.size).sum();
+        let mut need = Need { budget: self.config.budget, total: gone, ..Need::default() };
         for (key, state) in &self.logs {
             let growth =
                 state.growth.map_or(0, |growth| growth.size().saturating_add(growth.soon()));
