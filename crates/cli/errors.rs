@@ -6,10 +6,11 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use crilet_api::{ClientError, ErrorCode};
 use crilet_cni::{InstallError as PluginsError, PublishError};
-use crilet_core::ErrorChain;
+use crilet_core::{ErrorChain, fs::WriteError};
 use crilet_cri::{CriError, InvalidEndpoint, config::Findings, discovery::DiscoveryError};
 use crilet_daemon::{ConfigError, InstallError, RunError};
 use crilet_log::{InvalidSetting, LogError};
+use crilet_network::snapshot::SnapshotError;
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
 use crilet_runtime::{RuntimeError, image::LoadError};
 
@@ -147,6 +148,12 @@ pub(crate) enum CliError {
     /// Somebody else looks after a pod's logs.
     #[error("pod `{pod}` is a kubelet's, which rotates its logs itself")]
     KubeletsPod { pod: String },
+    /// The network of the node cannot be told.
+    #[error(transparent)]
+    Network(#[from] SnapshotError),
+    /// A file of the user's cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// crilet's plugins could not be installed or taken away.
     #[error("failed to change the plugins")]
     Plugins(#[from] PluginsError),
@@ -212,8 +219,10 @@ impl CliError {
             | Self::NotText { .. }
             | Self::NoManifests { .. }
             | Self::Url { .. }
-            | Self::Serve(RunError::Config(_)) => BAD_INPUT,
+            | Self::Serve(RunError::Config(_))
+            | Self::Network(_) => BAD_INPUT,
             Self::Images { .. }
+            | Self::Write(_)
             | Self::Never { .. }
             | Self::Late { .. }
             | Self::Serve(_)

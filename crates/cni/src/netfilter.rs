@@ -15,4 +15,5 @@ pub(crate) mod rule;
 pub(crate) mod tables;
 mod wire;
 
-pub(crate) use wire::{Filter, Message};
+pub use names::{dnat_chain, masquerade_chain};
+pub use wire::{Filter, Kind, Message, attributes, find, number, push, text};
