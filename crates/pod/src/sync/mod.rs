@@ -17,6 +17,7 @@
 mod event;
 pub mod marks;
 mod memory;
+pub mod names;
 mod observe;
 mod plan;
 mod status;

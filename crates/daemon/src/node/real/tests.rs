@@ -255,6 +255,33 @@ async fn an_applied_pod_lives_in_the_daemon() {
 }
 
 #[tokio::test]
+async fn what_was_applied_and_cannot_be_read_any_more_is_told_and_runs_on() {
+    let mut bed = Bed::start().await;
+    bed.apply(&web("sleep"), |_| ()).await;
+    bed.ready().await;
+    bed.node.shutdown().await;
+    let path = bed.directory.path().join("data/applied/default/web.json");
+    let written = fs::read(&path).unwrap();
+    fs::write(&path, &written[..written.len() / 2]).unwrap();
+    bed.restart().await;
+    let told = async {
+        while bed.node.info().problems.is_empty() || bed.node.info().runtime.version.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+    let problems = bed.node.info().problems;
+    assert_eq!(problems[0].reason, "LostManifest");
+    assert!(problems[0].message.contains(&path.display().to_string()), "{problems:?}");
+    let left = inventory::read(&bed.client().await, Detail::Lists).await.unwrap();
+    assert_eq!(left.len(), 1, "it runs on");
+    bed.apply(&web("sleep"), |_| ()).await;
+    let again = bed.ready().await;
+    assert_eq!(again.sandbox.as_ref().unwrap().id, left[0].id);
+    assert!(bed.node.info().problems.is_empty());
+}
+
+#[tokio::test]
 async fn sets_are_pruned_and_files_are_not_the_apis() {
     let bed = Bed::start().await;
     bed.apply(&web("sleep"), |request| request.set = Some("shop".into())).await;

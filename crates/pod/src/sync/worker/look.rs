@@ -6,12 +6,15 @@ use crilet_core::ErrorChain;
 use crilet_cri::inventory::{Container as Found, ContainerState, Pod as Sandbox, PodState};
 
 use super::{
-    FIRST_RETRY, Health, LAST_RETRY, Target, Worker,
+    FIRST_RETRY, Health, LAST_RETRY, Node, Target, Worker,
     ask::{self, Asker},
     exits::Watched,
     observe,
 };
-use crate::model::{Container, Pod, Probe};
+use crate::{
+    model::{Container, Pod, Probe},
+    sync::names::Present,
+};
 
 impl Worker {
     /// Looks at the pod and watches what runs.
@@ -33,6 +36,17 @@ impl Worker {
         };
         self.probes.retain(running);
         self.observed = observed;
+        self.node.names.set(&pod.uid, self.present(pod));
+    }
+
+    /// Where the pod is found by others.
+    fn present(&self, pod: &Arc<Pod>) -> Option<Present> {
+        let up = |sandbox: &&Sandbox| {
+            sandbox.state == PodState::Ready && !self.memory.stopped.contains(&sandbox.id)
+        };
+        let newest = |sandbox: &&Sandbox| (sandbox.attempt, sandbox.created_at);
+        let sandbox = self.observed.iter().filter(up).max_by_key(newest)?;
+        present(&self.node, pod, sandbox).filter(|present| !present.addresses.is_empty())
     }
 
     /// Asks the runtime until it answers; a restart of it is no reason to give up.
@@ -93,6 +107,17 @@ impl Worker {
 fn before(container: &Container) -> Health {
     let started = container.probes.startup.is_none();
     Health { started, ready: started && container.probes.readiness.is_none() }
+}
+
+/// Where a pod is in one of its sandboxes; nothing if not all is known of that.
+pub(super) fn present(node: &Node, pod: &Arc<Pod>, sandbox: &Sandbox) -> Option<Present> {
+    let details = sandbox.details.as_ref()?;
+    let addresses = if details.host_network { &node.host_ips } else { &details.ips };
+    Some(Present {
+        pod: Arc::clone(pod),
+        file: node.state.hosts_file(&sandbox.id),
+        addresses: addresses.clone(),
+    })
 }
 
 /// A pod's first address; nothing on the host's network.

@@ -46,7 +46,7 @@ use self::{
 };
 use super::{
     Action, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan, Status, Target, Why,
-    observe::observe, plan, status,
+    names::Directory, observe::observe, plan, status,
 };
 use crate::{StateDir, images::Credentials, model::Pod, render::NodeFacts};
 
@@ -75,6 +75,8 @@ pub struct Node {
     pub keep_dead: AtomicUsize,
     /// The pulls under way.
     pub pulls: Pulls,
+    /// Where pods find each other by name.
+    pub names: Directory,
     /// Who hears of events.
     pub events: Arc<dyn EventSink>,
 }
@@ -136,6 +138,7 @@ pub fn keep(
     wanted: Wanted,
     stop: CancellationToken,
 ) -> (Keeper, impl Future<Output = ()> + Send) {
+    node.names.expect(&wanted.pod.uid);
     let (wanted, wanted_receiver) = watch::channel(wanted);
     let (requests, request_receiver) = mpsc::unbounded_channel();
     let (status, status_receiver) = watch::channel(None);
@@ -194,7 +197,7 @@ impl Worker {
             self.update_files(&wanted);
             self.publish(&wanted, &plan);
             if gone {
-                return;
+                return self.node.names.set(&wanted.pod.uid, None);
             }
             self.wait(plan.wake).await;
         }
