@@ -151,6 +151,12 @@ pub(crate) enum CliError {
     /// The network of the node cannot be told.
     #[error(transparent)]
     Network(#[from] SnapshotError),
+    /// A way that a packet cannot be sent.
+    #[error("invalid value `{value}`: expected {expected}")]
+    Trace { value: String, expected: &'static str },
+    /// A pod whose network is not known, or more than one.
+    #[error("{}", if *count == 0 { format!("no pod `{pod}` with a network of its own") } else { format!("`{pod}` is {count} pods") })]
+    NoNamespace { pod: String, count: usize },
     /// A file of the user's cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -205,11 +211,12 @@ impl CliError {
             Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
             Self::Logs(LogError::Runtime(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Logs(_) | Self::KubeletsPod { .. } => FAILED,
-            Self::Pattern(_) | Self::Setting { .. } => USAGE,
+            Self::Pattern(_) | Self::Setting { .. } | Self::Trace { .. } => USAGE,
             Self::Find(_)
             | Self::FindKept(_)
             | Self::NotRunning { .. }
             | Self::NoContainer { .. }
+            | Self::NoNamespace { .. }
             | Self::NoLog { .. } => NO_POD,
             Self::Plugins(_) | Self::Publish(_) | Self::HostNetwork { .. } => FAILED,
             Self::Launch(error) => launch_code(error),

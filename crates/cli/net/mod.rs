@@ -4,6 +4,7 @@ mod check;
 mod ls;
 mod snapshot;
 mod source;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum NetVerb {
     Ls(ls::LsArgs),
     /// Find mistakes in network configurations
     Check(check::CheckArgs),
+    /// Follow a packet through the node, rule by rule, and say how it ends
+    Trace(trace::TraceArgs),
     /// Write down the whole network of the node, for the other verbs and for colleagues
     Snapshot(snapshot::SnapshotArgs),
 }
@@ -36,6 +39,7 @@ pub(crate) async fn run(global: &Global, args: NetArgs) -> Result<ExitCode, CliE
     match args.verb {
         NetVerb::Ls(args) => ls::run(&args).await,
         NetVerb::Check(args) => check::run(&args).await,
+        NetVerb::Trace(args) => trace::run(global, &args).await,
         NetVerb::Snapshot(args) => snapshot::run(global, &args).await,
     }
 }

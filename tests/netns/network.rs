@@ -1,0 +1,4 @@
+//! `crilet net` on hosts of their own.
+
+mod bed;
+mod trace;
