@@ -2,6 +2,7 @@
 
 mod check;
 mod ls;
+mod ports;
 mod snapshot;
 mod source;
 mod trace;
@@ -28,6 +29,8 @@ enum NetVerb {
     Ls(ls::LsArgs),
     /// Find mistakes in network configurations
     Check(check::CheckArgs),
+    /// List published ports: where they lead, whose they are, and what gets in their way
+    Ports(ports::PortsArgs),
     /// Follow a packet through the node, rule by rule, and say how it ends
     Trace(trace::TraceArgs),
     /// Write down the whole network of the node, for the other verbs and for colleagues
@@ -39,6 +42,7 @@ pub(crate) async fn run(global: &Global, args: NetArgs) -> Result<ExitCode, CliE
     match args.verb {
         NetVerb::Ls(args) => ls::run(&args).await,
         NetVerb::Check(args) => check::run(&args).await,
+        NetVerb::Ports(args) => ports::run(global, &args).await,
         NetVerb::Trace(args) => trace::run(global, &args).await,
         NetVerb::Snapshot(args) => snapshot::run(global, &args).await,
     }

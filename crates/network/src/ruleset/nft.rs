@@ -90,7 +90,11 @@ fn read_rule(json: &Json, line: usize, sets: &Sets<'_>) -> Rule {
             continue;
         };
         match name.as_str() {
-            "match" => rule.conditions.push(condition(body, sets)),
+            "match" => {
+                let left = body.get("left").unwrap_or(&Json::Null);
+                implied(left, &mut rule.conditions);
+                rule.conditions.push(condition(body, sets));
+            }
             "counter" => rule.packets = body.get("packets").and_then(Json::as_u64),
             "log" | "notrack" if name == "log" => {}
             "limit" | "ct count" | "quota" | "meter" => {
@@ -109,6 +113,27 @@ fn read_rule(json: &Json, line: usize, sets: &Sets<'_>) -> Rule {
     }
     rule.text = words.join(" ");
     rule
+}
+
+/// `tcp dport` is of TCP only, and `ip saddr` of IPv4 only, also where nft does not say so.
+fn implied(json: &Json, conditions: &mut Vec<Condition>) {
+    if let Some(parts) = json.get("concat").or_else(|| json.get("&")).and_then(Json::as_array) {
+        parts.iter().for_each(|part| implied(part, conditions));
+        return;
+    }
+    let Some(payload) = json.get("payload") else { return };
+    let (field, number) = match word(payload, "protocol") {
+        "ip" => (Field::Family, 2),
+        "ip6" => (Field::Family, 10),
+        "icmp" => (Field::Protocol, 1),
+        "tcp" => (Field::Protocol, 6),
+        "udp" => (Field::Protocol, 17),
+        "icmpv6" => (Field::Protocol, 58),
+        "sctp" => (Field::Protocol, 132),
+        _ => return,
+    };
+    let values = Arc::new(vec![vec![Value::Range(number, number)]]);
+    conditions.push(Condition { negated: false, fields: vec![field], values });
 }
 
 fn unknown(text: String) -> Condition {

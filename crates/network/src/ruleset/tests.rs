@@ -61,6 +61,23 @@ fn tables_of_nft_are_read_with_their_maps() {
     assert_eq!(map[0].0, [Value::Range(6, 6), Value::Range(8080, 8080)]);
 }
 
+#[test]
+fn what_nft_implies_is_kept() {
+    let text = r#"{"nftables":[{"table":{"family":"inet","name":"t"}},{"chain":{"family":"inet","table":"t","name":"c"}},
+      {"rule":{"family":"inet","table":"t","chain":"c","expr":[
+        {"match":{"op":"!=","left":{"payload":{"protocol":"ip","field":"daddr"}},"right":"10.0.0.1"}},
+        {"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"dport"}},"right":53}},{"drop":null}]}}]}"#;
+    let tables = parse_nft(text).unwrap();
+    let rule = &tables[0].chains[0].rules[0];
+    let fields: Vec<_> = rule.conditions.iter().map(|one| one.fields[0].clone()).collect();
+    assert_eq!(
+        fields,
+        [Field::Family, Field::Destination, Field::Protocol, Field::DestinationPort]
+    );
+    assert_eq!(*rule.conditions[2].values, [vec![Value::Range(17, 17)]]);
+    assert_eq!(rule.text, "ip daddr != 10.0.0.1 udp dport 53 drop");
+}
+
 proptest::proptest! {
     #[test]
     fn nothing_makes_the_parsers_fail(text in ".{0,300}", rule in "(-[a-z]|--[a-z]{1,9}|!|[A-Z]{1,9}|[0-9./:]{1,12}|\"| ){0,30}") {

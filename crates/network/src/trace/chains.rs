@@ -71,7 +71,7 @@ pub(super) fn pass(
     Ok(())
 }
 
-fn table_name(table: &Table) -> String {
+pub(super) fn table_name(table: &Table) -> String {
     let legacy = if table.tool == Tool::Legacy { " (legacy)" } else { "" };
     format!("{} {}{legacy}", table.family, table.name)
 }

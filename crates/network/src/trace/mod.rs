@@ -19,7 +19,7 @@ use serde::Serialize;
 pub use probe::{Probe, probe};
 
 use crate::{
-    ruleset::Ruleset,
+    ruleset::{Chain, Rule, Ruleset, Table},
     snapshot::{Namespace, Protocol, Snapshot},
 };
 
@@ -72,6 +72,19 @@ pub struct RuleAt {
     pub line: usize,
     /// The rule in its tool's words.
     pub text: String,
+}
+
+impl RuleAt {
+    /// Where a rule of the host stands.
+    #[must_use]
+    pub fn of(table: &Table, chain: &Chain, rule: &Rule) -> Self {
+        Self {
+            table: chains::table_name(table),
+            chain: chain.name.clone(),
+            line: rule.line,
+            text: rule.text.clone(),
+        }
+    }
 }
 
 impl fmt::Display for RuleAt {
