@@ -34,8 +34,8 @@ const UNKNOWN: u8 = 2;
     crilet net trace --to-pod web 80"
 )]
 pub(super) struct TraceArgs {
-    /// Who sends, then where to: [SOURCE] DEST:PORT[/udp]; SOURCE is an address or `outside`, and
-    /// the node itself without. With --to-pod, DEST is left out
+    /// Where to: DEST:PORT, or DEST:PORT/udp; before it, who sends: an address or `outside`, and the
+    /// node itself without. With --to-pod it is the port alone
     #[arg(value_name = "ADDRESS", required = true, num_args = 1..=2)]
     way: Vec<String>,
     /// Send from this pod

@@ -13,9 +13,9 @@ mod rule;
 pub(crate) mod settings;
 mod traffic;
 
-pub use error::KernelError;
+pub(crate) use error::KernelError;
 pub(crate) use link::{Link, mac_text, parse_mac};
-pub use namespace::Namespace;
+pub(crate) use namespace::Namespace;
 pub(crate) use netlink::{Mode, Netlink};
 pub(crate) use route::PlainRoute;
 pub(crate) use rule::SourceRule;

@@ -3,7 +3,7 @@
 //! - [`Conflist`] is a network configuration list, read and checked.
 //! - [`Network`] is the network that crilet ships: which subnets it has, and its conflist.
 //! - [`choose`] finds subnets that nothing on this host uses.
-//! - [`kernel`] and [`netfilter`] speak to the kernel, for those who read what plugins made.
+//! - [`netfilter`] speaks to the kernel, for those who read what plugins made.
 //! - [`remove_bridge`] and [`clean_chains`] take away what plugins leave behind.
 
 mod conflist;
@@ -11,7 +11,7 @@ mod delegate;
 mod error;
 mod host_network;
 mod install;
-pub mod kernel;
+mod kernel;
 mod leftovers;
 mod lock;
 pub mod netfilter;

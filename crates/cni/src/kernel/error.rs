@@ -4,34 +4,27 @@ use crate::protocol::{Code, PluginError};
 
 /// Why the kernel did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KernelError {
+pub(crate) enum KernelError {
     /// A request over netlink was refused.
     #[error("failed to {action}")]
     Refused {
         /// What was asked for.
         action: String,
-        /// What the kernel said.
         #[source]
         cause: io::Error,
     },
     /// A network namespace cannot be opened or entered.
     #[error("failed to open netns `{}`", path.display())]
     Namespace {
-        /// Its path.
         path: PathBuf,
-        /// What the kernel said.
         #[source]
         cause: io::Error,
     },
     /// A setting below `/proc/sys` cannot be read or written.
     #[error("failed to {action} `{}`", path.display())]
     Setting {
-        /// What was to be done with it.
         action: &'static str,
-        /// Its path.
         path: PathBuf,
-        /// What the kernel said.
         #[source]
         cause: io::Error,
     },
@@ -39,7 +32,7 @@ pub enum KernelError {
 
 impl KernelError {
     /// The kernel's number for the failure.
-    pub fn errno(&self) -> Option<i32> {
+    pub(crate) fn errno(&self) -> Option<i32> {
         let (Self::Refused { cause, .. }
         | Self::Namespace { cause, .. }
         | Self::Setting { cause, .. }) = self;
@@ -47,7 +40,7 @@ impl KernelError {
     }
 
     /// Whether it is one of these numbers of nix.
-    pub fn is(&self, wanted: &[nix::errno::Errno]) -> bool {
+    pub(crate) fn is(&self, wanted: &[nix::errno::Errno]) -> bool {
         self.errno().is_some_and(|number| wanted.iter().any(|errno| *errno as i32 == number))
     }
 }

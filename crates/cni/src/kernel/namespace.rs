@@ -17,7 +17,7 @@ use super::KernelError;
 
 /// An open network namespace.
 #[derive(Debug)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     file: File,
     path: PathBuf,
 }
@@ -27,7 +27,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When it is not there, or is no namespace.
-    pub fn open(path: &Path) -> Result<Self, KernelError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, KernelError> {
         let failed = |cause| KernelError::Namespace { path: path.to_owned(), cause };
         let file = File::open(path).map_err(failed)?;
         let namespace = Self { file, path: path.to_owned() };
@@ -40,7 +40,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When it is there and cannot be opened.
-    pub fn open_existing(path: &Path) -> Result<Option<Self>, KernelError> {
+    pub(crate) fn open_existing(path: &Path) -> Result<Option<Self>, KernelError> {
         match Self::open(path) {
             Ok(namespace) => Ok(Some(namespace)),
             // What `ip netns` and runtimes leave of an unmounted namespace is an empty file.
@@ -50,7 +50,7 @@ impl Namespace {
     }
 
     /// The path that it was opened by.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -63,7 +63,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When the namespace cannot be entered.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, KernelError> {
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, KernelError> {
         let inside = || {
             setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET)?;
             Ok::<T, Errno>(work())

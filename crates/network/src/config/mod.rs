@@ -1,6 +1,6 @@
 //! Network configuration files as runtimes read them: which one wins, and what is wrong.
 //!
-//! [`read`] collects files and asks plugins for their versions; [`judge`] is a function of what was
+//! [`read()`] collects files and asks plugins for their versions; [`judge`] is a function of what was
 //! read. containerd (go-cni) and CRI-O (ocicni) choose differently, so both choices are made.
 
 mod check;

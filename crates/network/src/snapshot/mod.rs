@@ -1,6 +1,6 @@
 //! A node's network as it is at one moment.
 //!
-//! [`take`] reads it and changes nothing; [`Snapshot`] holds it and is written and read as JSON, so
+//! [`take()`] reads it and changes nothing; [`Snapshot`] holds it and is written and read as JSON, so
 //! that everything else works as well on a file that somebody sent. Rules are kept in the words of
 //! the tools that list them; [`crate::ruleset`] understands them.
 
