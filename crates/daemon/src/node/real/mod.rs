@@ -36,6 +36,7 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    time::Duration,
 };
 
 use crilet_api::{
@@ -67,6 +68,9 @@ use self::{
 };
 use super::{Answer, Node};
 use crate::{Config, EventLog};
+
+/// How often volumes with a limit are measured at least, the kubelet's `evictionMonitoringPeriod`.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the node stands on.
 #[derive(Debug)]
@@ -154,7 +158,9 @@ impl RealNode {
             data,
             credentials,
             keep_dead: AtomicUsize::new(dead(config)),
+            measure_every: config.relist_interval.min(MEASURE_EVERY),
             pulls: sync::Pulls::new(pulls(config)),
+            answers: Arc::default(),
             names: Directory::default(),
             events: Arc::clone(&view) as Arc<dyn sync::EventSink>,
         });
@@ -269,11 +275,15 @@ impl Node for RealNode {
     }
 
     fn pods(&self) -> PodList {
-        self.view.list()
+        let mut list = self.view.list();
+        list.items.iter_mut().for_each(|pod| convert::answers(pod, &self.shared.answers));
+        list
     }
 
     fn pod(&self, pod: &PodRef) -> Option<Arc<Pod>> {
-        self.view.get(pod)
+        let mut pod = self.view.get(pod)?;
+        convert::answers(&mut pod, &self.shared.answers);
+        Some(pod)
     }
 
     fn revision(&self) -> watch::Receiver<u64> {

@@ -12,8 +12,9 @@ use super::{
     observe,
 };
 use crate::{
-    model::{Container, Pod, Probe},
+    model::{Container, Pod, Probe, TerminationPolicy},
     sync::names::Present,
+    volumes::{self, Roots},
 };
 
 impl Worker {
@@ -35,8 +36,32 @@ impl Worker {
             containers().any(|found| found.id == id && found.state == ContainerState::Running)
         };
         self.probes.retain(running);
+        for found in containers() {
+            self.hear_last_words(pod, found);
+        }
         self.observed = observed;
         self.node.names.set(&pod.uid, self.present(pod));
+    }
+
+    /// Reads once what a container that has ended left to say.
+    fn hear_last_words(&mut self, pod: &Pod, found: &Found) {
+        let Some(termination) = pod.container(&found.name).and_then(|it| it.termination.as_ref())
+        else {
+            return;
+        };
+        if found.state != ContainerState::Exited || self.memory.last_words.contains_key(&found.id) {
+            return;
+        }
+        let roots = Roots::below(&self.node.data);
+        let file = volumes::termination_path(&roots, &pod.uid, &found.name, found.attempt);
+        let details = found.details.as_ref();
+        let failed = details.and_then(|details| details.exit_code).is_some_and(|code| code != 0);
+        let log = || {
+            let wanted = termination.policy == TerminationPolicy::FallbackToLogsOnError && failed;
+            volumes::last_lines(details.filter(|_| wanted)?.log_path.as_deref()?)
+        };
+        let words = volumes::last_word(&file).or_else(log).unwrap_or_default();
+        self.memory.last_words.insert(found.id.clone(), words);
     }
 
     /// Where the pod is found by others.

@@ -62,6 +62,7 @@ impl Job {
         let start = marks::format_time(first_start.unwrap_or_else(SystemTime::now));
         config.annotations.insert(marks::FIRST_START.to_owned(), start);
         make_directory(Path::new(&config.log_directory))?;
+        self.empty_full_volumes().await?;
         self.make_volumes().await?;
         let handler = self.pod.runtime_handler.clone();
         let made = self.node.client.run_pod_sandbox(config, &handler).await;
@@ -326,7 +327,7 @@ impl Job {
 }
 
 /// Does what may take long where it holds up nobody.
-async fn aside(
+pub(super) async fn aside(
     work: impl FnOnce() -> Result<(), VolumeError> + Send + 'static,
 ) -> Result<(), Failure> {
     match tokio::task::spawn_blocking(work).await {
@@ -335,7 +336,7 @@ async fn aside(
     }
 }
 
-fn volume_failure(error: &VolumeError) -> Failure {
+pub(super) fn volume_failure(error: &VolumeError) -> Failure {
     Failure::of("FailedMount", error)
 }
 
