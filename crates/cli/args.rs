@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    apply, cni, delete, describe, events, get, global::Global, image, install, log, logs, ps,
+    apply, cni, delete, describe, events, get, global::Global, image, install, log, logs, net, ps,
     publish, restart, rm, run, runtime, serve, start, stop, version, wait,
 };
 
@@ -59,6 +59,8 @@ pub(crate) enum Verb {
     Publish(publish::PublishArgs),
     /// Take back what `publish` did
     Unpublish(publish::UnpublishArgs),
+    /// Explain the network of the node and of its pods
+    Net(net::NetArgs),
     /// Load, make and list images without a registry
     Image(image::ImageArgs),
     /// Manage crilet's own containerd

@@ -6,10 +6,11 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use crilet_api::{ClientError, ErrorCode};
 use crilet_cni::{InstallError as PluginsError, PublishError};
-use crilet_core::ErrorChain;
+use crilet_core::{ErrorChain, fs::WriteError};
 use crilet_cri::{CriError, InvalidEndpoint, config::Findings, discovery::DiscoveryError};
 use crilet_daemon::{ConfigError, InstallError, RunError};
 use crilet_log::{InvalidSetting, LogError};
+use crilet_network::snapshot::SnapshotError;
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
 use crilet_runtime::{RuntimeError, image::LoadError};
 
@@ -147,6 +148,18 @@ pub(crate) enum CliError {
     /// Somebody else looks after a pod's logs.
     #[error("pod `{pod}` is a kubelet's, which rotates its logs itself")]
     KubeletsPod { pod: String },
+    /// The network of the node cannot be told.
+    #[error(transparent)]
+    Network(#[from] SnapshotError),
+    /// A way that a packet cannot be sent.
+    #[error("invalid value `{value}`: expected {expected}")]
+    Trace { value: String, expected: &'static str },
+    /// A pod whose network is not known, or more than one.
+    #[error("{}", if *count == 0 { format!("no pod `{pod}` with a network of its own") } else { format!("`{pod}` is {count} pods") })]
+    NoNamespace { pod: String, count: usize },
+    /// A file of the user's cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// crilet's plugins could not be installed or taken away.
     #[error("failed to change the plugins")]
     Plugins(#[from] PluginsError),
@@ -198,11 +211,12 @@ impl CliError {
             Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
             Self::Logs(LogError::Runtime(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Logs(_) | Self::KubeletsPod { .. } => FAILED,
-            Self::Pattern(_) | Self::Setting { .. } => USAGE,
+            Self::Pattern(_) | Self::Setting { .. } | Self::Trace { .. } => USAGE,
             Self::Find(_)
             | Self::FindKept(_)
             | Self::NotRunning { .. }
             | Self::NoContainer { .. }
+            | Self::NoNamespace { .. }
             | Self::NoLog { .. } => NO_POD,
             Self::Plugins(_) | Self::Publish(_) | Self::HostNetwork { .. } => FAILED,
             Self::Launch(error) => launch_code(error),
@@ -212,8 +226,10 @@ impl CliError {
             | Self::NotText { .. }
             | Self::NoManifests { .. }
             | Self::Url { .. }
-            | Self::Serve(RunError::Config(_)) => BAD_INPUT,
+            | Self::Serve(RunError::Config(_))
+            | Self::Network(_) => BAD_INPUT,
             Self::Images { .. }
+            | Self::Write(_)
             | Self::Never { .. }
             | Self::Late { .. }
             | Self::Serve(_)

@@ -17,6 +17,7 @@ mod install;
 mod log;
 mod logs;
 mod manifests;
+mod net;
 mod output;
 mod pods;
 mod progress;
@@ -86,6 +87,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Log(args) => log::run(global, args).await,
         Verb::Publish(args) => publish::run(global, args).await,
         Verb::Unpublish(args) => publish::run_unpublish(global, args).await,
+        Verb::Net(args) => net::run(global, args).await,
         Verb::Cni(args) => cni::run(args),
         Verb::Image(args) => image::run(global, args).await,
         Verb::Runtime(args) => runtime::run(args).await,

@@ -9,6 +9,7 @@ mod images;
 mod input;
 mod interrupt;
 mod logs;
+mod net;
 mod ps;
 mod publish;
 mod run;

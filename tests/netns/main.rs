@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
 
 mod cni;
+mod network;
 mod plugins;

@@ -2,7 +2,7 @@
 
 mod addresses;
 mod bandwidth;
-mod bed;
+pub(crate) mod bed;
 mod bridge;
 mod chain;
 mod firewall;

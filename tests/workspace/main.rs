@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace with the workspace crates it may build upon.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("crilet-core", &[]),
     ("crilet-cri", &["crilet-core"]),
     ("crilet-cni", &["crilet-core"]),
@@ -15,6 +15,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("crilet-pod", &["crilet-core", "crilet-cri"]),
     ("crilet-api", &["crilet-core"]),
     ("crilet-log", &["crilet-core", "crilet-cri"]),
+    ("crilet-network", &["crilet-core", "crilet-cri", "crilet-cni"]),
     (
         "crilet-daemon",
         &["crilet-core", "crilet-cri", "crilet-runtime", "crilet-pod", "crilet-log", "crilet-api"],
@@ -28,6 +29,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
             "crilet-runtime",
             "crilet-pod",
             "crilet-log",
+            "crilet-network",
             "crilet-api",
             "crilet-daemon",
         ],

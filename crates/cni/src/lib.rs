@@ -3,6 +3,7 @@
 //! - [`Conflist`] is a network configuration list, read and checked.
 //! - [`Network`] is the network that crilet ships: which subnets it has, and its conflist.
 //! - [`choose`] finds subnets that nothing on this host uses.
+//! - [`netfilter`] speaks to the kernel, for those who read what plugins made.
 //! - [`remove_bridge`] and [`clean_chains`] take away what plugins leave behind.
 
 mod conflist;
@@ -13,7 +14,7 @@ mod install;
 mod kernel;
 mod leftovers;
 mod lock;
-mod netfilter;
+pub mod netfilter;
 mod network;
 mod plugin;
 mod ports;

@@ -1,9 +1,9 @@
 //! The kernel's packet filter as plugins change it.
 //!
 //! Rules are added through the host's own tools, so that they are spelt as the reference plugins
-//! spell theirs: [`iptables`] by one `iptables-restore --noflush`, [`nft`] by one `nft -f`, each a
-//! transaction. They are read and taken away over netlink ([`tables`]), whoever made them, but for
-//! the legacy tables. [`names`] has the chains and comments.
+//! spell theirs: `iptables` by one `iptables-restore --noflush`, `nft` by one `nft -f`, each a
+//! transaction. They are read and taken away over netlink (`tables`), whoever made them, but for
+//! the legacy tables. `names` has the chains and comments.
 
 pub(crate) mod cleaner;
 pub(crate) mod conntrack;
@@ -15,4 +15,5 @@ pub(crate) mod rule;
 pub(crate) mod tables;
 mod wire;
 
-pub(crate) use wire::{Filter, Message};
+pub use names::{dnat_chain, masquerade_chain};
+pub use wire::{Filter, Kind, Message, attributes, find, number, push, text};

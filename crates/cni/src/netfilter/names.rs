@@ -14,12 +14,12 @@ pub(crate) fn hash(text: &str, length: usize) -> String {
 }
 
 /// The chain that masquerades what a pod sends out of its network.
-pub(crate) fn masquerade_chain(network: &str, container: &str) -> String {
+pub fn masquerade_chain(network: &str, container: &str) -> String {
     format!("CNI-{}", hash(&format!("{network}{container}"), 24))
 }
 
 /// The chain of a pod's host ports.
-pub(crate) fn dnat_chain(network: &str, container: &str) -> String {
+pub fn dnat_chain(network: &str, container: &str) -> String {
     format!("CNI-DN-{}", hash(&format!("{network}{container}"), 21))
 }
 

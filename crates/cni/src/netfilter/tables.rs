@@ -77,7 +77,7 @@ impl Filter {
     ///
     /// # Errors
     /// When the kernel has no nf_tables.
-    pub(crate) fn generation(&self) -> io::Result<u32> {
+    pub fn generation(&self) -> io::Result<u32> {
         let mut generation = None;
         let question = Message::new(kind(GETGEN), Kind::One, 0, 0);
         self.ask(question, |message, body| {

@@ -9,7 +9,7 @@ use std::{cell::Cell, io};
 use nix::{errno::Errno, libc};
 use rtnetlink::sys::{
     Socket, SocketAddr,
-    protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG},
+    protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG},
 };
 
 const NLM_F_REQUEST: u16 = 1;
@@ -27,24 +27,27 @@ const DATAGRAM: usize = 64 * 1024;
 
 /// What a message does beside asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Asks for one thing, which is acknowledged.
     One,
     /// Asks for all things.
     Dump,
     /// Is part of a batch; only the last part is acknowledged.
-    Part { acknowledged: bool },
+    Part {
+        /// Whether this is acknowledged.
+        acknowledged: bool,
+    },
 }
 
 /// A message that is being written.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub struct Message {
     bytes: Vec<u8>,
 }
 
 impl Message {
     /// A message of a number (subsystem and kind), for a family, with a resource's number.
-    pub(super) fn new(number: u16, kind: Kind, family: u8, resource: u16) -> Self {
+    pub fn new(number: u16, kind: Kind, family: u8, resource: u16) -> Self {
         let flags = NLM_F_REQUEST
             | match kind {
                 Kind::One | Kind::Part { acknowledged: true } => NLM_F_ACK,
@@ -63,7 +66,7 @@ impl Message {
     }
 
     /// A message of another subsystem, whose body is given as it is.
-    pub(crate) fn plain(number: u16, body: &[u8]) -> Self {
+    pub fn plain(number: u16, body: &[u8]) -> Self {
         let mut message = Self::new(number, Kind::Dump, 0, 0);
         message.bytes.truncate(NLMSG_HEADER);
         message.bytes.extend(body);
@@ -71,20 +74,20 @@ impl Message {
     }
 
     /// Adds an attribute.
-    pub(super) fn attribute(mut self, number: u16, value: &[u8]) -> Self {
+    pub fn attribute(mut self, number: u16, value: &[u8]) -> Self {
         push(&mut self.bytes, number, value);
         self
     }
 
     /// Adds an attribute with a text, its end marked.
-    pub(super) fn text(self, number: u16, value: &str) -> Self {
+    pub fn text(self, number: u16, value: &str) -> Self {
         let mut bytes = value.as_bytes().to_vec();
         bytes.push(0);
         self.attribute(number, &bytes)
     }
 
     /// Adds an attribute with attributes inside.
-    pub(super) fn nested(self, number: u16, inside: &[u8]) -> Self {
+    pub fn nested(self, number: u16, inside: &[u8]) -> Self {
         self.attribute(number | NLA_F_NESTED, inside)
     }
 
@@ -101,7 +104,7 @@ impl Message {
 }
 
 /// Appends an attribute to the inside of a nested one.
-pub(super) fn push(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
+pub fn push(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
     let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
     bytes.extend(length.to_ne_bytes());
     bytes.extend(number.to_ne_bytes());
@@ -110,7 +113,7 @@ pub(super) fn push(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
 }
 
 /// The attributes of a message or of a nested attribute.
-pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
@@ -122,24 +125,24 @@ pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// The value of an attribute.
-pub(super) fn find(bytes: &[u8], number: u16) -> Option<&[u8]> {
+pub fn find(bytes: &[u8], number: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(found, _)| *found == number).map(|(_, value)| value)
 }
 
 /// A text whose end may be marked.
-pub(super) fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
 }
 
 /// A number of 32 bits in network order.
-pub(super) fn number(bytes: &[u8]) -> Option<u32> {
+pub fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
 /// A connection to the packet filter of the calling thread's namespace.
 #[derive(Debug)]
-pub(crate) struct Filter {
+pub struct Filter {
     socket: Socket,
     sequence: Cell<u32>,
 }
@@ -149,7 +152,7 @@ impl Filter {
     ///
     /// # Errors
     /// When the kernel has no packet filter, or no memory.
-    pub(crate) fn open() -> io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         Self::connect(NETLINK_NETFILTER)
     }
 
@@ -157,8 +160,17 @@ impl Filter {
     ///
     /// # Errors
     /// When the kernel has no such thing.
-    pub(crate) fn sockets() -> io::Result<Self> {
+    pub fn sockets() -> io::Result<Self> {
         Self::connect(NETLINK_SOCK_DIAG)
+    }
+
+    /// Connects to what tells of links and routes, for those who list thousands of them and read of
+    /// each a few attributes only.
+    ///
+    /// # Errors
+    /// When the kernel has no memory.
+    pub fn routes() -> io::Result<Self> {
+        Self::connect(NETLINK_ROUTE)
     }
 
     fn connect(protocol: isize) -> io::Result<Self> {
@@ -178,7 +190,18 @@ impl Filter {
     ///
     /// # Errors
     /// With the kernel's error, `EINTR` when what is listed changed meanwhile.
-    pub(crate) fn ask(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    pub fn ask(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        self.ask_whole(message, |number, body| {
+            each(number, body.get(NFGEN_HEADER..).unwrap_or_default());
+        })
+    }
+
+    /// As [`Filter::ask`], but the bodies begin right after the header of netlink: they have the
+    /// family, and what else the subsystem's own header tells.
+    ///
+    /// # Errors
+    /// As [`Filter::ask`].
+    pub fn ask_whole(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         let sequence = self.next();
         self.socket.send(&message.finish(sequence), 0)?;
         let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM);
@@ -205,7 +228,7 @@ impl Filter {
     ///
     /// # Errors
     /// With the kernel's first error.
-    pub(super) fn send_all(&self, messages: Vec<Message>) -> io::Result<()> {
+    pub fn send_all(&self, messages: Vec<Message>) -> io::Result<()> {
         let mut bytes = Vec::new();
         for message in messages {
             bytes.extend(message.finish(self.next()));
@@ -260,7 +283,7 @@ fn answers(datagram: &[u8]) -> impl Iterator<Item = Answer<'_>> {
             number: u16::from_ne_bytes(whole.get(4..6)?.try_into().ok()?),
             flags: u16::from_ne_bytes(whole.get(6..8)?.try_into().ok()?),
             sequence: u32::from_ne_bytes(whole.get(8..12)?.try_into().ok()?),
-            body: whole.get(NLMSG_HEADER + NFGEN_HEADER..).unwrap_or_default(),
+            body: whole.get(NLMSG_HEADER..).unwrap_or_default(),
             whole,
         })
     })

@@ -1,0 +1,276 @@
+//! Ports of the host that lead to pods, whoever published them.
+//!
+//! They are found where packets find them: from the chains of nat's PREROUTING on, along all rules that
+//! lead on, in the order in which the kernel looks at them. So it shows, too, which of two is never
+//! reached.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::{
+    ruleset::{Action, Chain, Condition, Field, Rule, Table, Value},
+    snapshot::{Listener, Protocol},
+    trace::{Node, RuleAt},
+};
+
+/// Deeper than any tool lets chains lead to each other.
+const DEEPEST: usize = 64;
+
+/// A published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Port {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Whether it is one of IPv4.
+    pub v4: bool,
+    /// The address of the host that it is for; absent for all of them.
+    pub host_ip: Option<IpAddr>,
+    /// The first port of the host.
+    pub host_port: u16,
+    /// The last one, the same unless a range is mapped.
+    pub last_port: u16,
+    /// Where it leads.
+    pub target: SocketAddr,
+    /// Who published it, as far as its rule tells.
+    pub by: &'static str,
+    /// The pod, or the namespace, that has the target's address.
+    pub owner: Option<String>,
+    /// Whether something listens there; absent where nobody has the address or that is not known.
+    pub listening: Option<bool>,
+    /// The rule.
+    pub rule: RuleAt,
+    /// Packets that it rewrote, one for each connection.
+    pub packets: Option<u64>,
+    /// What gets in its way, or in whose way it is.
+    pub conflicts: Vec<String>,
+}
+
+/// Tables and chains by which programs are known, by their beginning.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("CNI-", "portmap"),
+    ("cni_hostport", "portmap"),
+    ("KUBE-HP-", "cri-o"),
+    ("KUBE-HOSTPORTS", "cri-o"),
+    ("crio-hostports", "cri-o"),
+    ("NETAVARK", "podman"),
+    ("netavark", "podman"),
+    ("DOCKER", "docker"),
+    ("KUBE-", "kube-proxy"),
+];
+
+/// All published ports of a node, by port; of one port the one that is reached first.
+#[must_use]
+pub fn published(node: &Node<'_>) -> Vec<Port> {
+    let mut found = Vec::new();
+    for v4 in [true, false] {
+        let mut search = Search { node, v4, found: Vec::new() };
+        for (table, chain, base) in node.host.hook("prerouting", v4) {
+            if base.kind == "nat" {
+                search.chain(table, chain, &mut Vec::new());
+            }
+        }
+        found.append(&mut search.found);
+    }
+    for place in 0..found.len() {
+        let (before, rest) = found.split_at_mut(place);
+        if let Some(port) = rest.first_mut() {
+            compare(node, before, port);
+        }
+    }
+    // Stable: of one port the order of the rules stays.
+    found.sort_by_key(|port| (port.host_port, port.protocol, !port.v4));
+    found
+}
+
+struct Search<'a> {
+    node: &'a Node<'a>,
+    v4: bool,
+    found: Vec<Port>,
+}
+
+impl<'a> Search<'a> {
+    fn chain(&mut self, table: &'a Table, chain: &'a Chain, path: &mut Vec<&'a Rule>) {
+        if path.len() > DEEPEST {
+            return;
+        }
+        for rule in &chain.rules {
+            path.push(rule);
+            self.action(table, chain, &rule.action, path);
+            path.pop();
+        }
+    }
+
+    fn action(
+        &mut self,
+        table: &'a Table,
+        chain: &'a Chain,
+        action: &'a Action,
+        path: &mut Vec<&'a Rule>,
+    ) {
+        match action {
+            Action::Jump(name) | Action::Goto(name) => {
+                if let Some(next) = table.chain(name) {
+                    self.chain(table, next, path);
+                }
+            }
+            Action::Choose(_, elements) => {
+                for (_, action) in elements.iter() {
+                    self.action(table, chain, action, path);
+                }
+            }
+            Action::Destination(Some(address), port) => {
+                self.rule(table, chain, (*address, *port), path)
+            }
+            Action::DestinationOf(fields, elements) => {
+                for (values, address, port) in elements.iter() {
+                    let of_element = Condition {
+                        negated: false,
+                        fields: fields.clone(),
+                        values: vec![values.clone()].into(),
+                    };
+                    self.one(table, chain, (*address, *port), path, Some(&of_element));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn rule(&mut self, table: &Table, chain: &Chain, to: (IpAddr, Option<u16>), path: &[&Rule]) {
+        self.one(table, chain, to, path, None);
+    }
+
+    /// What a rule is for is said by the last condition on the way to it that says so.
+    fn one(
+        &mut self,
+        table: &Table,
+        chain: &Chain,
+        to: (IpAddr, Option<u16>),
+        path: &[&Rule],
+        more: Option<&Condition>,
+    ) {
+        let Some(rule) = path.last() else { return };
+        let on_way = path.iter().rev().flat_map(|rule| rule.conditions.iter());
+        let conditions: Vec<&Condition> =
+            more.into_iter().chain(on_way).filter(|condition| !condition.negated).collect();
+        let protocols = numbers(&conditions, &Field::Protocol);
+        let ports = numbers(&conditions, &Field::DestinationPort);
+        let host_ip = conditions.iter().find_map(|condition| single(condition));
+        let is_foreign = host_ip.is_some_and(|address| !is_own(self.node, address));
+        if to.0.is_ipv4() != self.v4 || is_foreign {
+            return;
+        }
+        for (from, last) in ports {
+            let protocol = protocols.first().and_then(|(number, _)| u8::try_from(*number).ok());
+            let Some(protocol) = protocol.and_then(Protocol::from_number) else { continue };
+            let (Ok(host_port), Ok(last_port)) = (u16::try_from(from), u16::try_from(last)) else {
+                continue;
+            };
+            let target = SocketAddr::new(to.0, to.1.unwrap_or(host_port));
+            let place = self.node.namespace_with(to.0);
+            let namespace = place.and_then(|place| self.node.snapshot.namespaces.get(place));
+            let listening = namespace.filter(|_| protocol != Protocol::Sctp).map(|namespace| {
+                let takes = |one: &Listener| one.takes(protocol, target.ip(), target.port());
+                namespace.listeners.iter().any(takes)
+            });
+            let mut port = Port {
+                protocol,
+                v4: self.v4,
+                host_ip,
+                host_port,
+                last_port,
+                target,
+                by: program(table, chain, path),
+                owner: place.map(|place| self.node.name_of(place).to_owned()),
+                listening,
+                rule: RuleAt::of(table, chain, rule),
+                packets: rule.packets,
+                conflicts: Vec::new(),
+            };
+            if port.owner.is_none() {
+                port.conflicts.push(format!("nobody on this node has the address {}", to.0));
+            }
+            // One rule may be led to by several.
+            if !self.found.iter().any(|other| {
+                other.rule == port.rule
+                    && other.target == port.target
+                    && other.host_port == host_port
+                    && other.protocol == protocol
+            }) {
+                self.found.push(port);
+            }
+        }
+    }
+}
+
+fn is_own(node: &Node<'_>, address: IpAddr) -> bool {
+    let routes = &node.snapshot.host.routes;
+    routes.iter().any(|route| route.kind == "local" && route.destination.contains(&address))
+}
+
+/// Ranges of the first condition that says something of a field.
+fn numbers(conditions: &[&Condition], field: &Field) -> Vec<(u64, u64)> {
+    for condition in conditions {
+        let Some(at) = condition.fields.iter().position(|one| one == field) else { continue };
+        let values = condition.values.iter().filter_map(|values| match values.get(at) {
+            Some(Value::Range(from, to)) => Some((*from, *to)),
+            _ => None,
+        });
+        return values.collect();
+    }
+    Vec::new()
+}
+
+/// The single destination address of a condition.
+fn single(condition: &Condition) -> Option<IpAddr> {
+    let at = condition.fields.iter().position(|one| *one == Field::Destination)?;
+    match (condition.values.as_slice().first()?.get(at)?, condition.values.len()) {
+        (Value::Net(net), 1) if net.prefix_len() == net.max_prefix_len() => Some(net.addr()),
+        _ => None,
+    }
+}
+
+fn program(table: &Table, chain: &Chain, path: &[&Rule]) -> &'static str {
+    let led = path.iter().filter_map(|rule| match &rule.action {
+        Action::Jump(name) | Action::Goto(name) => Some(name.as_str()),
+        _ => None,
+    });
+    let names: Vec<&str> =
+        [table.name.as_str(), chain.name.as_str()].into_iter().chain(led).collect();
+    let known = PROGRAMS.iter().find(|(start, _)| names.iter().any(|name| name.starts_with(start)));
+    known.map_or("somebody else", |(_, program)| program)
+}
+
+/// Compares a port with those that are reached before it, and with sockets of the host.
+fn compare(node: &Node<'_>, before: &mut [Port], port: &mut Port) {
+    for earlier in before.iter_mut() {
+        let same = earlier.v4 == port.v4
+            && earlier.protocol == port.protocol
+            && earlier.host_port <= port.last_port
+            && port.host_port <= earlier.last_port;
+        let addresses = match (earlier.host_ip, port.host_ip) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        if same && addresses && earlier.target != port.target {
+            port.conflicts.push(format!("{} comes first and has it", told(earlier)));
+            earlier.conflicts.push(format!("{} wants it, too, and gets nothing", told(port)));
+        }
+    }
+    let shadowed = node.snapshot.host.listeners.iter().find(|one| {
+        let is_port = (port.host_port..=port.last_port).contains(&one.port);
+        let of_family = one.address.is_ipv4() == port.v4 || (port.v4 && one.takes_v4);
+        let meets =
+            port.host_ip.is_none_or(|own| own == one.address || one.address.is_unspecified());
+        one.protocol == port.protocol && is_port && of_family && meets
+    });
+    if let Some(listener) = shadowed {
+        let at = SocketAddr::new(listener.address, listener.port);
+        port.conflicts.push(format!("a process of the host listens on {at} and hears nothing"));
+    }
+}
+
+fn told(port: &Port) -> String {
+    let owner = port.owner.clone().unwrap_or_else(|| "nobody".to_owned());
+    format!("{owner} ({})", port.target)
+}

@@ -1,0 +1,5 @@
+//! `crilet net` on hosts of their own.
+
+mod bed;
+mod ports;
+mod trace;

@@ -1,0 +1,242 @@
+//! What is told of a packet's way is what a real connection does: the whole matrix.
+
+use serde_json::{Value, json};
+
+use super::bed::{add, json_of, list, net, serve};
+use crate::plugins::bed::{Bed, Maker};
+
+/// Connects as `[namespace]`, and says what happened in the verdict's words: several at a time.
+const CONNECT: &str = "
+import socket, sys
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys.argv[3]))
+    print('delivered', *s.makefile().read().split())
+except ConnectionRefusedError: print('refused')
+except TimeoutError: print('silent')
+except OSError as e: print('silent' if e.errno == 22 else 'unreachable')
+";
+
+/// Who connects: nobody is the node, else the name of a namespace.
+type Case = (&'static str, &'static str, u16);
+
+fn told(bed: &Bed, (from, to, port): Case) -> (String, Value) {
+    let target = if to.contains(':') { format!("[{to}]:{port}") } else { format!("{to}:{port}") };
+    let arguments = match from {
+        "" => target,
+        "outside" if to.contains(':') => format!("2001:db8::2 {target}"),
+        "outside" => format!("192.0.2.2 {target}"),
+        pod => format!("--from-pod {pod} {target}"),
+    };
+    let told = json_of(&bed.host, &format!("trace --from /run/told.json {arguments}"));
+    let words = match told["verdict"].as_str().unwrap() {
+        "delivered" => {
+            let word = |key: &str| told[key].as_str().unwrap().to_owned();
+            format!("delivered {} {}", word("to"), word("sees"))
+        }
+        "hangs" | "dropped" => "silent".to_owned(),
+        other => other.to_owned(),
+    };
+    (words, told)
+}
+
+/// One snapshot serves all questions.
+#[track_caller]
+fn take(bed: &Bed) {
+    let output = net(&bed.host, "snapshot /run/told.json");
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""), "{output}");
+}
+
+/// Every case is told and tried; the words of servers but for the address are left out.
+#[track_caller]
+fn compare(bed: &Bed, what: &str, cases: &[Case]) -> Vec<String> {
+    take(bed);
+    let all_told: Vec<_> = cases.iter().map(|case| told(bed, *case)).collect();
+    // Real connections wait side by side. What should come through is given all the time that a busy
+    // machine, or the search for a neighbour, may take.
+    let connections =
+        cases.iter().zip(&all_told).enumerate().map(|(at, ((from, to, port), (words, _)))| {
+            let inside =
+                if from.is_empty() { String::new() } else { format!("ip netns exec {from} ") };
+            let patience = if words == "silent" { "1.5" } else { "20" };
+            format!("{inside}python3 /run/connect {to} {port} {patience} >/run/seen-{at} 2>&1 &\n")
+        });
+    let script: String = connections.collect();
+    bed.host.write("/run/connect", CONNECT).unwrap();
+    bed.sh(&format!("{script}wait"));
+    let mut all = Vec::new();
+    for (at, (case, (words, told))) in cases.iter().zip(&all_told).enumerate() {
+        let seen = bed.host.read(format!("/run/seen-{at}")).unwrap();
+        let seen = seen.trim();
+        assert_eq!(words, seen, "{what}: {case:?}: {told:#}");
+        all.push(format!("{case:?} {seen}"));
+    }
+    all
+}
+
+fn matrix(backend: &str) {
+    let bed = Bed::start();
+    bed.sh(
+        "for name in all default uplink; do echo 0 >/proc/sys/net/ipv4/conf/$name/rp_filter; done",
+    );
+    let all = json!([
+        {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+        {"hostPort": 8081, "containerPort": 80, "protocol": "tcp", "hostIP": "192.0.2.1"},
+        {"hostPort": 8082, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1"},
+        {"hostPort": 8083, "containerPort": 81, "protocol": "tcp"},
+    ]);
+    add(&bed, backend, "one", true, all);
+    add(
+        &bed,
+        backend,
+        "two",
+        false,
+        json!([{"hostPort": 9090, "containerPort": 80, "protocol": "tcp"}]),
+    );
+    let _servers = [
+        serve(&bed, "one", 80, "one"),
+        serve(&bed, "two", 80, "two"),
+        serve(&bed, "", 7777, "host"),
+    ];
+    let everywhere: Vec<Case> = vec![
+        ("outside", "192.0.2.1", 8080),
+        ("outside", "2001:db8::1", 8080),
+        ("outside", "192.0.2.1", 8082),
+        ("outside", "192.0.2.1", 8083),
+        ("outside", "192.0.2.1", 7777),
+        ("outside", "192.0.2.1", 4444),
+        ("", "127.0.0.1", 8080),
+        ("", "127.0.0.1", 8081),
+        ("", "127.0.0.1", 8082),
+        ("", "192.0.2.1", 8080),
+        ("", "192.0.2.1", 8081),
+        ("", "::1", 8080),
+        ("", "2001:db8::1", 8080),
+        ("", "127.0.0.1", 7777),
+        ("", "127.0.0.1", 4444),
+        ("", "10.88.0.2", 80),
+        ("one", "192.0.2.1", 8080),
+        ("one", "10.88.0.1", 8080),
+        ("one", "192.0.2.1", 9090),
+        ("one", "10.88.0.3", 80),
+        ("one", "127.0.0.1", 80),
+        ("two", "192.0.2.1", 8080),
+        ("two", "192.0.2.1", 9090),
+        ("two", "10.88.0.1", 7777),
+        ("two", "192.0.2.1", 4444),
+    ];
+    let seen = compare(&bed, "as it is made", &everywhere);
+    assert!(
+        seen.iter().any(|line| line.contains("delivered"))
+            && seen.iter().any(|line| line.ends_with("silent")),
+        "{seen:#?}"
+    );
+    let ways: Vec<Case> = vec![
+        ("outside", "192.0.2.1", 8080),
+        ("", "127.0.0.1", 8080),
+        ("", "192.0.2.1", 8080),
+        ("one", "192.0.2.1", 8080),
+        ("two", "192.0.2.1", 8080),
+    ];
+    let changes = [
+        (
+            "ip_forward 0",
+            "echo 0 >/proc/sys/net/ipv4/ip_forward",
+            "echo 1 >/proc/sys/net/ipv4/ip_forward",
+        ),
+        ("FORWARD DROP", "iptables -P FORWARD DROP", "iptables -P FORWARD ACCEPT"),
+        (
+            "route_localnet 0",
+            "echo 0 >/proc/sys/net/ipv4/conf/cni0/route_localnet",
+            "echo 1 >/proc/sys/net/ipv4/conf/cni0/route_localnet",
+        ),
+        (
+            "rp_filter 1",
+            "for name in all uplink cni0; do echo 1 >/proc/sys/net/ipv4/conf/$name/rp_filter; done",
+            "for name in all uplink cni0; do echo 0 >/proc/sys/net/ipv4/conf/$name/rp_filter; done",
+        ),
+        (
+            "no rules for bridges",
+            "echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables",
+            "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables",
+        ),
+        (
+            "reject",
+            "nft 'table inet foreign { chain f { type filter hook forward priority 10; tcp dport 80 ip daddr 10.88.0.2 reject with tcp reset; }; }'",
+            "nft delete table inet foreign",
+        ),
+    ];
+    for (what, change, undo) in changes {
+        bed.sh(change);
+        // A refusal between two ports of a bridge is not always heard.
+        let ways = if what == "reject" { &ways[..3] } else { &ways[..] };
+        compare(&bed, what, ways);
+        bed.sh(undo);
+    }
+    // A process of the host that listens on a mapped port hears nothing.
+    let _shadowed = serve(&bed, "", 8080, "host");
+    compare(&bed, "a listener on the host", &ways);
+    // What the model does not know is not guessed.
+    bed.sh("iptables -I FORWARD -m statistic --mode random --probability 0.5 -j ACCEPT");
+    take(&bed);
+    let (words, told) = told(&bed, ("outside", "192.0.2.1", 8080));
+    assert_eq!(words, "unknown", "{told:#}");
+    assert!(told["why"].as_str().unwrap().contains("FORWARD rule 1"), "{told:#}");
+    let text = net(&bed.host, "trace 192.0.2.1:8080 --live");
+    assert_eq!(text.status, 0, "{text}");
+    assert!(text.stderr.contains("a real connection agrees: it was accepted"), "{text}");
+    assert!(text.stdout.contains("destination becomes 10.88.0.2:80"), "{text}");
+}
+
+#[test]
+fn with_iptables_every_verdict_is_what_a_connection_does() {
+    matrix("iptables");
+}
+
+#[test]
+fn with_nft_every_verdict_is_what_a_connection_does() {
+    matrix("nftables");
+}
+
+/// The reference's plugin takes a port twice without a word: the older pod gets all of it.
+#[test]
+fn of_two_pods_with_one_port_the_older_one_is_told_and_answers() {
+    let bed = Bed::start();
+    let port = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
+    for pod in ["old", "young"] {
+        bed.pod(pod);
+        bed.in_pod(pod, "ip link set lo up");
+        bed.add(&[Maker::Reference], pod, &list("iptables", true, &port));
+    }
+    let _servers = [serve(&bed, "old", 80, "old"), serve(&bed, "young", 80, "young")];
+    let ways =
+        [("outside", "192.0.2.1", 8080), ("", "127.0.0.1", 8080), ("young", "192.0.2.1", 8080)];
+    let seen = compare(&bed, "two pods", &ways);
+    assert!(seen.iter().all(|line| line.contains("delivered old")), "{seen:#?}");
+    bed.del(Maker::Reference, "old", &list("iptables", true, &port), &Value::Null);
+    let seen = compare(&bed, "one pod", &ways);
+    assert!(seen.iter().all(|line| line.contains("delivered young")), "{seen:#?}");
+}
+
+#[test]
+fn a_snapshot_in_a_file_tells_the_same_and_taking_it_changes_nothing() {
+    let bed = Bed::start();
+    add(
+        &bed,
+        "iptables",
+        "one",
+        true,
+        json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]),
+    );
+    let before = (bed.rules(), bed.sh("nft -s -a list ruleset; ip -o link | wc -l"));
+    let output = net(&bed.host, "snapshot /run/snapshot.json");
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""), "{output}");
+    assert_eq!((bed.rules(), bed.sh("nft -s -a list ruleset; ip -o link | wc -l")), before);
+    let live = net(&bed.host, "trace 192.0.2.1:8080");
+    let kept = net(&bed.host, "trace 192.0.2.1:8080 --from /run/snapshot.json");
+    assert_eq!(live, kept);
+    assert!(live.stdout.ends_with("refused: nobody listens at 10.88.0.2:80 in one\n"), "{live}");
+    bed.host.write("/run/broken.json", "{\"version\": 7}").unwrap();
+    let broken = net(&bed.host, "trace 127.0.0.1:80 --from /run/broken.json");
+    assert_eq!(broken.status, 2, "{broken}");
+    assert!(broken.stderr.contains("a snapshot of version 7"), "{broken}");
+}
