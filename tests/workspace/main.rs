@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace with the workspace crates it may build upon.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("crilet-core", &[]),
     ("crilet-cri", &["crilet-core"]),
     ("crilet-cni", &["crilet-core"]),
@@ -15,9 +15,18 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("crilet-pod", &["crilet-core", "crilet-cri"]),
     ("crilet-api", &["crilet-core"]),
     ("crilet-log", &["crilet-core", "crilet-cri"]),
+    ("crilet-stream", &["crilet-core", "crilet-cri"]),
     (
         "crilet-daemon",
-        &["crilet-core", "crilet-cri", "crilet-runtime", "crilet-pod", "crilet-log", "crilet-api"],
+        &[
+            "crilet-core",
+            "crilet-cri",
+            "crilet-runtime",
+            "crilet-pod",
+            "crilet-log",
+            "crilet-stream",
+            "crilet-api",
+        ],
     ),
     (
         "crilet",
@@ -28,6 +37,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
             "crilet-runtime",
             "crilet-pod",
             "crilet-log",
+            "crilet-stream",
             "crilet-api",
             "crilet-daemon",
         ],
@@ -39,7 +49,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
 const FOR_TESTS: [&str; 1] = ["crilet-testkit"];
 
 /// Crates from outside that only some of ours may name, in any kind of dependency.
-const KEPT_WITHIN: [(&str, &[&str]); 8] = [
+const KEPT_WITHIN: [(&str, &[&str]); 9] = [
     ("tonic", &["crilet-cri", "crilet-runtime"]),
     ("tonic-prost", &["crilet-cri", "crilet-runtime"]),
     ("clap", &["crilet"]),
@@ -48,6 +58,7 @@ const KEPT_WITHIN: [(&str, &[&str]); 8] = [
     ("anyhow", &["crilet", "crilet-testkit"]),
     ("axum", &["crilet-daemon"]),
     ("k8s-openapi", &["crilet-pod"]),
+    ("tokio-tungstenite", &["crilet-stream"]),
 ];
 
 fn metadata() -> Metadata {
