@@ -14,6 +14,8 @@ pub struct Memory {
     pub health: BTreeMap<String, Health>,
     /// Containers that are to end, or were ended on purpose, by id.
     pub condemned: BTreeMap<String, Condemned>,
+    /// The last words of containers that have ended, by id; empty where they left none.
+    pub last_words: BTreeMap<String, String>,
     /// What could not be done, until it is.
     pub failures: BTreeMap<Target, Failed>,
     /// Whether the files of a pod that is to go have been removed.
@@ -116,6 +118,7 @@ impl Memory {
         self.stopped.retain(|id| sandboxes.contains(id.as_str()));
         self.health.retain(|id, _| containers.contains(id.as_str()));
         self.condemned.retain(|id, _| containers.contains(id.as_str()));
+        self.last_words.retain(|id, _| containers.contains(id.as_str()));
     }
 
     /// Whether a container counts as started.

@@ -38,7 +38,7 @@ use nix::mount::MsFlags;
 pub use self::{
     remove::{list, remove, remove_claim},
     sub_path::{bind, sub_path_target},
-    termination::{last_word, termination_file},
+    termination::{last_lines, last_word, termination_file, termination_path},
 };
 use crate::{
     model::{FileContent, FsGroup, HostPathType, Medium, Pod, VolumeSource},

@@ -33,7 +33,7 @@ mod tests;
 use std::{
     io,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
@@ -44,7 +44,13 @@ use crilet_api::{
 };
 use crilet_cri::Client;
 use crilet_log::LogError;
-use crilet_pod::{StateDir, images::Credentials, manifest::ReadOptions, render::NodeFacts, sync};
+use crilet_pod::{
+    StateDir,
+    images::Credentials,
+    manifest::ReadOptions,
+    render::NodeFacts,
+    sync::{self, names::Directory},
+};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -149,12 +155,15 @@ impl RealNode {
             credentials,
             keep_dead: AtomicUsize::new(dead(config)),
             pulls: sync::Pulls::new(pulls(config)),
+            answers: Arc::default(),
+            names: Directory::default(),
             events: Arc::clone(&view) as Arc<dyn sync::EventSink>,
         });
         let stop = CancellationToken::new();
         let rotator =
             logs::rotator(shared.client.clone(), &config.logs, &state, Arc::clone(&view))?;
         let rotator = tokio::spawn(rotator.run(stop.clone()));
+        let names = tokio::spawn(keep_names(Arc::clone(&shared), stop.clone()));
         let (commands, receiver) = mpsc::channel(64);
         let manager = Manager::new(
             config,
@@ -174,7 +183,7 @@ impl RealNode {
             view,
             commands,
             stop,
-            tasks: Mutex::new(vec![manager, rotator]),
+            tasks: Mutex::new(vec![manager, rotator, names]),
         }))
     }
 
@@ -203,6 +212,13 @@ impl RealNode {
         let ok = unreachable.is_none();
         let message = unreachable.unwrap_or_default();
         vec![Check { name: "runtime".to_owned(), ok, message }, sources, pods]
+    }
+}
+
+async fn keep_names(shared: Arc<sync::Node>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = shared.names.keep_current(Path::new("/etc/hosts")) => {}
     }
 }
 
@@ -254,11 +270,15 @@ impl Node for RealNode {
     }
 
     fn pods(&self) -> PodList {
-        self.view.list()
+        let mut list = self.view.list();
+        list.items.iter_mut().for_each(|pod| convert::answers(pod, &self.shared.answers));
+        list
     }
 
     fn pod(&self, pod: &PodRef) -> Option<Arc<Pod>> {
-        self.view.get(pod)
+        let mut pod = self.view.get(pod)?;
+        convert::answers(&mut pod, &self.shared.answers);
+        Some(pod)
     }
 
     fn revision(&self) -> watch::Receiver<u64> {

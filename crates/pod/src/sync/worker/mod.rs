@@ -42,11 +42,11 @@ pub use self::pulls::Pulls;
 use self::{
     act::{Done, Effect},
     exits::Exits,
-    probes::{Kind, Running, Verdict},
+    probes::{Running, Verdict},
 };
 use super::{
-    Action, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan, Status, Target, Why,
-    observe::observe, plan, status,
+    Action, Answers, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan,
+    ProbeKind as Kind, Status, Target, Why, names::Directory, observe::observe, plan, status,
 };
 use crate::{StateDir, images::Credentials, model::Pod, render::NodeFacts};
 
@@ -75,6 +75,10 @@ pub struct Node {
     pub keep_dead: AtomicUsize,
     /// The pulls under way.
     pub pulls: Pulls,
+    /// What probes were answered last.
+    pub answers: Arc<Answers>,
+    /// Where pods find each other by name.
+    pub names: Directory,
     /// Who hears of events.
     pub events: Arc<dyn EventSink>,
 }
@@ -136,10 +140,11 @@ pub fn keep(
     wanted: Wanted,
     stop: CancellationToken,
 ) -> (Keeper, impl Future<Output = ()> + Send) {
+    node.names.expect(&wanted.pod.uid);
     let (wanted, wanted_receiver) = watch::channel(wanted);
     let (requests, request_receiver) = mpsc::unbounded_channel();
     let (status, status_receiver) = watch::channel(None);
-    let (probes, verdicts) = Running::new();
+    let (probes, verdicts) = Running::new(Arc::clone(&node.answers));
     let worker = Worker {
         node,
         wanted: wanted_receiver,
@@ -194,7 +199,7 @@ impl Worker {
             self.update_files(&wanted);
             self.publish(&wanted, &plan);
             if gone {
-                return;
+                return self.node.names.set(&wanted.pod.uid, None);
             }
             self.wait(plan.wake).await;
         }
