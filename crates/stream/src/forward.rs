@@ -198,6 +198,16 @@ enum Kind {
 }
 
 impl Connection {
+    /// To a port of this machine, as if it were a pod's.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[cfg(feature = "fake")]
+    pub async fn to_localhost(port: u16) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        Ok(Self { port, kind: Kind::Socket(stream) })
+    }
+
     /// Its ends, and a third on which a runtime tells what went wrong.
     pub fn into_ends(self) -> (Input, Output, Option<Output>) {
         match self.kind {

@@ -24,6 +24,8 @@ mod address;
 mod connect;
 mod detach;
 mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod files;
 mod forward;
 mod netns;
@@ -42,3 +44,4 @@ pub use pipe::{Input, Output};
 pub use session::{Ending, Session, Terminal, TerminalSize};
 pub use streamer::{Streamer, Streams, Transport};
 pub use tls::TlsFiles;
+pub use websocket::{CLOSE, V4, V5};

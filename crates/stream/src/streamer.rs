@@ -88,7 +88,7 @@ impl Streamer {
             stdout: streams.stdout,
             stderr: streams.stderr && !streams.tty,
         };
-        self.session(streams, async || self.client.exec(request.clone()).await).await
+        self.session(streams, Wish::Exec(request)).await
     }
 
     /// Joins the streams of a container's first process, as they are from now on.
@@ -107,7 +107,7 @@ impl Streamer {
             stdout: streams.stdout,
             stderr: streams.stderr && !streams.tty,
         };
-        self.session(streams, async || self.client.attach(request.clone()).await).await
+        self.session(streams, Wish::Attach(request)).await
     }
 
     /// Leads to ports of a pod, by its sandbox.
@@ -118,15 +118,18 @@ impl Streamer {
         Forwarder::new(self.client.clone(), self.tls.clone(), sandbox_id, route).await
     }
 
+    async fn ask(&self, wish: &Wish) -> Result<String, CriError> {
+        match wish {
+            Wish::Exec(request) => self.client.exec(request.clone()).await,
+            Wish::Attach(request) => self.client.attach(request.clone()).await,
+        }
+    }
+
     /// Each address is good for one connection, so each attempt asks for its own.
-    async fn session(
-        &self,
-        streams: Streams,
-        ask: impl AsyncFn() -> Result<String, CriError>,
-    ) -> Result<Session, StreamError> {
+    async fn session(&self, streams: Streams, wish: Wish) -> Result<Session, StreamError> {
         let streams = Streams { stderr: streams.stderr && !streams.tty, ..streams };
         if self.transport != Transport::WebSocket {
-            let address = Address::parse(&ask().await?)?;
+            let address = Address::parse(&self.ask(&wish).await?)?;
             match self.over_spdy(&address, streams).await {
                 Err(StreamError::Refused { message, .. }) if self.transport == Transport::Auto => {
                     tracing::debug!(message, "the runtime does not speak SPDY");
@@ -134,7 +137,7 @@ impl Streamer {
                 other => return other,
             }
         }
-        let address = Address::parse(&ask().await?)?;
+        let address = Address::parse(&self.ask(&wish).await?)?;
         self.over_websocket(&address, streams).await
     }
 
@@ -187,6 +190,12 @@ impl Streamer {
         }
         parts.session()
     }
+}
+
+/// What the runtime is asked for.
+enum Wish {
+    Exec(v1::ExecRequest),
+    Attach(v1::AttachRequest),
 }
 
 /// A session as it is put together.

@@ -27,11 +27,11 @@ use crate::{
 };
 
 /// The subprotocol that can end channels.
-pub(crate) const V5: &str = "v5.channel.k8s.io";
-/// The one that runtimes have.
-pub(crate) const V4: &str = "v4.channel.k8s.io";
+pub const V5: &str = "v5.channel.k8s.io";
+/// The subprotocol that runtimes have.
+pub const V4: &str = "v4.channel.k8s.io";
 /// The channel on which ends of channels are told.
-const CLOSE: u8 = 255;
+pub const CLOSE: u8 = 255;
 /// Longest message of ours in bytes: servers read a message whole.
 const LONGEST: usize = 32 << 10;
 
