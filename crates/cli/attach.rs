@@ -1,11 +1,11 @@
 //! `crilet attach`.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use clap::Args;
 use crilet_cri::{
     Client,
-    inventory::{self, Container, ContainerState},
+    inventory::{self, Container, ContainerState, Detail},
 };
 use crilet_stream::{DetachKeys, Streams};
 
@@ -17,6 +17,10 @@ use crate::{
     streams::{TlsArgs, TransportArg},
     target,
 };
+
+/// How often the runtime is asked how a container ended, and how long between.
+const ASKED: usize = 40;
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// Options of `crilet attach`.
 #[derive(Debug, Args)]
@@ -65,9 +69,18 @@ pub(crate) async fn run(global: &Global, args: AttachArgs) -> Result<ExitCode, C
 }
 
 /// The code that a container ended with; 0 while it runs.
+///
+/// The streams end before the runtime's lists show the end.
 async fn exit_code(client: &Client, container: &Container) -> Result<u8, CliError> {
+    for _ in 0..ASKED {
+        let pods = inventory::read(client, Detail::Lists).await?;
+        let mut listed = pods.iter().flat_map(|pod| &pod.containers);
+        match listed.find(|listed| listed.id == container.id).map(|listed| listed.state) {
+            Some(ContainerState::Running) => tokio::time::sleep(BETWEEN).await,
+            _ => break,
+        }
+    }
     let described = inventory::read_container(client, container).await?;
-    let ended = described.filter(|container| container.state == ContainerState::Exited);
-    let code = ended.and_then(|container| container.details?.exit_code).unwrap_or_default();
+    let code = described.and_then(|container| container.details?.exit_code).unwrap_or_default();
     Ok(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
 }

@@ -92,14 +92,13 @@ async fn carry_output(
 ) -> Result<Outcome, CliError> {
     let out = carry_one(stdout, Stream::Out);
     let err = carry_one(stderr, Stream::Err);
-    let both = async {
-        let (out, err) = tokio::join!(out, err);
-        // Nobody who reads what we say is no reason to stop.
-        drop(err);
-        out
+    // Nobody who reads what we say is no reason to stop; nobody who reads what we write is one at once.
+    let words = async {
+        drop(err.await);
+        Ok::<_, io::Error>(())
     };
-    match both.await {
-        Ok(()) => Ok(Outcome::Ended(ending.wait().await?)),
+    match tokio::try_join!(out, words) {
+        Ok(_) => Ok(Outcome::Ended(ending.wait().await?)),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Unread),
         Err(error) => Err(CliError::Output(error)),
     }
