@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    apply, cni, delete, describe, events, get, global::Global, image, install, log, logs, net, ps,
-    publish, restart, rm, run, runtime, serve, start, stop, version, wait,
+    apply, attach, cni, cp, delete, describe, events, exec, get, global::Global, image, install,
+    log, logs, net, port_forward, ps, publish, restart, rm, run, runtime, serve, start, stop,
+    version, wait,
 };
 
 /// Pods on one machine, without Kubernetes.
@@ -55,6 +56,14 @@ pub(crate) enum Verb {
     Logs(logs::LogsArgs),
     /// Keep logs within their limits, and see what they take
     Log(log::LogArgs),
+    /// Run a command in a container
+    Exec(exec::ExecArgs),
+    /// Join the input and output of a container
+    Attach(attach::AttachArgs),
+    /// Copy files to and from containers
+    Cp(cp::CpArgs),
+    /// Lead local ports to a pod, for as long as the command runs
+    PortForward(port_forward::PortForwardArgs),
     /// Lead ports of the host to a pod that runs
     Publish(publish::PublishArgs),
     /// Take back what `publish` did

@@ -7,12 +7,16 @@ use std::{io, path::PathBuf, process::ExitCode};
 use crilet_api::{ClientError, ErrorCode};
 use crilet_cni::{InstallError as PluginsError, PublishError};
 use crilet_core::{ErrorChain, fs::WriteError};
-use crilet_cri::{CriError, InvalidEndpoint, config::Findings, discovery::DiscoveryError};
+use crilet_cri::{
+    CriError, InvalidEndpoint, config::Findings, discovery::DiscoveryError,
+    inventory::ContainerState,
+};
 use crilet_daemon::{ConfigError, InstallError, RunError};
 use crilet_log::{InvalidSetting, LogError};
 use crilet_network::snapshot::SnapshotError;
 use crilet_pod::{Cause, Failure, FindError, LaunchError, Step, images::CredentialsError};
 use crilet_runtime::{RuntimeError, image::LoadError};
+use crilet_stream::{StreamError, files::FileError};
 
 use crate::output;
 
@@ -172,6 +176,46 @@ pub(crate) enum CliError {
     /// The pod does not run.
     #[error("pod `{pod}` does not run")]
     NotRunning { pod: String },
+    /// The container does not run.
+    #[error("container `{container}` is {state}")]
+    ContainerState { container: String, state: ContainerState },
+    /// A pod has several containers, and none was named.
+    #[error("pod `{pod}` has several containers: {}", names.join(", "))]
+    SeveralContainers { pod: String, names: Vec<String> },
+    /// A command, a terminal or a port of a pod cannot be reached.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// A terminal was asked for where there is none.
+    #[error("standard input is not a terminal")]
+    NoTerminal,
+    /// The terminal cannot be used.
+    #[error("failed to use the terminal")]
+    Terminal(#[source] io::Error),
+    /// Standard input cannot be read.
+    #[error("failed to read standard input")]
+    Input(#[source] io::Error),
+    /// A port of this machine cannot be listened on.
+    #[error("failed to listen on {address}")]
+    Listen {
+        address: std::net::SocketAddr,
+        #[source]
+        cause: io::Error,
+    },
+    /// Two ports of a pod would have one local port.
+    #[error("local port {port} is given twice")]
+    PortTwice { port: u16 },
+    /// A pod ended while its ports were forwarded.
+    #[error("pod `{pod}` has ended")]
+    PodEnded { pod: String },
+    /// Files could not be copied.
+    #[error("failed to copy: {}", ErrorChain(.0))]
+    Files(FileError),
+    /// Neither end of a copy is in a container.
+    #[error("neither `{from}` nor `{to}` is in a container")]
+    NoContainerPath { from: String, to: String },
+    /// The container went away while its root was looked for.
+    #[error("container `{container}` has ended")]
+    ContainerEnded { container: String },
     /// A pod is there already and is not what was asked for.
     #[error("pod `{pod}` {state}")]
     Exists { pod: String, state: &'static str },
@@ -182,6 +226,12 @@ pub(crate) enum CliError {
 
 fn because(why: &str) -> String {
     if why.is_empty() { String::new() } else { format!(": {why}") }
+}
+
+impl From<FileError> for CliError {
+    fn from(error: FileError) -> Self {
+        Self::Files(error)
+    }
 }
 
 impl From<RunError> for CliError {
@@ -211,7 +261,21 @@ impl CliError {
             Self::Runtime(_) | Self::Embedded(_) | Self::Load(_) | Self::Log { .. } => FAILED,
             Self::Logs(LogError::Runtime(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Logs(_) | Self::KubeletsPod { .. } => FAILED,
-            Self::Pattern(_) | Self::Setting { .. } | Self::Trace { .. } => USAGE,
+            Self::Pattern(_)
+            | Self::Setting { .. }
+            | Self::NoContainerPath { .. }
+            | Self::Trace { .. }
+            | Self::PortTwice { .. } => USAGE,
+            Self::Stream(error) => stream_code(error),
+            Self::NoTerminal
+            | Self::Terminal(_)
+            | Self::Input(_)
+            | Self::Listen { .. }
+            | Self::PodEnded { .. }
+            | Self::Files(_) => FAILED,
+            Self::ContainerState { .. }
+            | Self::SeveralContainers { .. }
+            | Self::ContainerEnded { .. } => NO_POD,
             Self::Find(_)
             | Self::FindKept(_)
             | Self::NotRunning { .. }
@@ -241,6 +305,14 @@ impl CliError {
         match self {
             Self::Discovery(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
+            Self::Stream(error) => error.hint(),
+            Self::SeveralContainers { pod, names } => {
+                Some(format!("write {pod}/{}", names.first().map_or("CONTAINER", |name| name)))
+            }
+            Self::NoTerminal => Some("leave out --tty where input comes from elsewhere".to_owned()),
+            Self::NoContainerPath { .. } => {
+                Some("write POD[/CONTAINER]:PATH for a path in a container".to_owned())
+            }
             Self::Credentials(error) => error.hint(),
             Self::Embedded(error) => error.hint(),
             Self::Load(error) => error.hint(),
@@ -274,6 +346,15 @@ impl CliError {
             }
             _ => None,
         }
+    }
+}
+
+fn stream_code(error: &StreamError) -> u8 {
+    match error {
+        StreamError::Runtime(error) if error.is_unreachable() => NO_RUNTIME,
+        StreamError::Start { code, .. } => *code,
+        StreamError::NotUp { .. } => NO_POD,
+        _ => FAILED,
     }
 }
 

@@ -23,7 +23,6 @@ pub(crate) struct Global {
     pub(crate) runtime_endpoint: Option<Endpoint>,
     /// Socket of the image service, where it is another
     #[arg(
-        short,
         long,
         global = true,
         env = "IMAGE_SERVICE_ENDPOINT",

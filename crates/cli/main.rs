@@ -2,13 +2,16 @@
 
 mod apply;
 mod args;
+mod attach;
 mod cni;
 mod connect;
+mod cp;
 mod daemon;
 mod delete;
 mod describe;
 mod errors;
 mod events;
+mod exec;
 mod get;
 mod global;
 mod image;
@@ -20,6 +23,7 @@ mod manifests;
 mod net;
 mod output;
 mod pods;
+mod port_forward;
 mod progress;
 mod ps;
 mod publish;
@@ -28,8 +32,12 @@ mod rm;
 mod run;
 mod runtime;
 mod serve;
+mod session;
 mod start;
 mod stop;
+mod streams;
+mod target;
+mod terminal;
 mod values;
 mod version;
 mod wait;
@@ -85,6 +93,10 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Install(args) => install::run(&args),
         Verb::Logs(args) => logs::run(global, args).await,
         Verb::Log(args) => log::run(global, args).await,
+        Verb::Exec(args) => exec::run(global, args).await,
+        Verb::Attach(args) => attach::run(global, args).await,
+        Verb::Cp(args) => cp::run(global, args).await,
+        Verb::PortForward(args) => port_forward::run(global, args).await,
         Verb::Publish(args) => publish::run(global, args).await,
         Verb::Unpublish(args) => publish::run_unpublish(global, args).await,
         Verb::Net(args) => net::run(global, args).await,

@@ -38,6 +38,41 @@ pub(crate) fn stream() -> impl Write {
     stdout
 }
 
+/// A stream of a command that runs elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// Writes what a command elsewhere wrote, on a thread of its own: whoever takes it may be slow, and the
+/// rest goes on meanwhile. An error is a reader that has gone away, or a full disk.
+pub(crate) fn relay(
+    stream: Stream,
+    mut chunks: tokio::sync::mpsc::Receiver<bytes::Bytes>,
+) -> tokio::task::JoinHandle<io::Result<()>> {
+    tokio::task::spawn_blocking(move || {
+        let mut target: Box<dyn Write> = match stream {
+            Stream::Out => Box::new(raw_stdout()?),
+            Stream::Err => Box::new(io::stderr()),
+        };
+        while let Some(chunk) = chunks.blocking_recv() {
+            target.write_all(&chunk)?;
+        }
+        target.flush()
+    })
+}
+
+/// Standard output without std's buffer, which would look for ends of lines.
+fn raw_stdout() -> io::Result<std::fs::File> {
+    use std::os::fd::AsFd as _;
+    let file = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    fcntl(&file, FcntlArg::F_SETPIPE_SZ(PIPE)).unwrap_or_default();
+    Ok(file)
+}
+
 /// Whether stdout is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()

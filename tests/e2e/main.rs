@@ -12,4 +12,5 @@ mod publish;
 mod pull;
 mod runtime;
 mod serve;
+mod streams;
 mod support;

@@ -179,7 +179,7 @@ fn pods_of_crio_get_ports_too() {
     let container = "metadata: {name: web}\nimage: {image: 'app:1'}\nlog_path: web.log\n";
     host.write("/root/pod/web.yaml", container).unwrap();
     let run = |arguments: &[&str]| {
-        let arguments = [&["-r", &socket, "-i", &socket], arguments].concat();
+        let arguments = [&["-r", &socket, "--image-endpoint", &socket], arguments].concat();
         crilet(&host, &arguments).output().unwrap()
     };
     let id = run(&["run", "/root/pod"]).stdout.lines().last().unwrap_or_default().to_owned();

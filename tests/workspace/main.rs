@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace with the workspace crates it may build upon.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("crilet-core", &[]),
     ("crilet-cri", &["crilet-core"]),
     ("crilet-cni", &["crilet-core"]),
@@ -16,9 +16,18 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("crilet-api", &["crilet-core"]),
     ("crilet-log", &["crilet-core", "crilet-cri"]),
     ("crilet-network", &["crilet-core", "crilet-cri", "crilet-cni"]),
+    ("crilet-stream", &["crilet-core", "crilet-cri"]),
     (
         "crilet-daemon",
-        &["crilet-core", "crilet-cri", "crilet-runtime", "crilet-pod", "crilet-log", "crilet-api"],
+        &[
+            "crilet-core",
+            "crilet-cri",
+            "crilet-runtime",
+            "crilet-pod",
+            "crilet-log",
+            "crilet-stream",
+            "crilet-api",
+        ],
     ),
     (
         "crilet",
@@ -30,6 +39,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
             "crilet-pod",
             "crilet-log",
             "crilet-network",
+            "crilet-stream",
             "crilet-api",
             "crilet-daemon",
         ],
@@ -41,7 +51,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 const FOR_TESTS: [&str; 1] = ["crilet-testkit"];
 
 /// Crates from outside that only some of ours may name, in any kind of dependency.
-const KEPT_WITHIN: [(&str, &[&str]); 8] = [
+const KEPT_WITHIN: [(&str, &[&str]); 9] = [
     ("tonic", &["crilet-cri", "crilet-runtime"]),
     ("tonic-prost", &["crilet-cri", "crilet-runtime"]),
     ("clap", &["crilet"]),
@@ -50,6 +60,8 @@ const KEPT_WITHIN: [(&str, &[&str]); 8] = [
     ("anyhow", &["crilet", "crilet-testkit"]),
     ("axum", &["crilet-daemon"]),
     ("k8s-openapi", &["crilet-pod"]),
+    // The daemon serves WebSocket through axum; its tests are clients.
+    ("tokio-tungstenite", &["crilet-stream", "crilet-daemon"]),
 ];
 
 fn metadata() -> Metadata {

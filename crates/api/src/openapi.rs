@@ -62,13 +62,7 @@ fn describe(operation: &Operation) -> Value {
     let mut described = json!({
         "operationId": id,
         "summary": operation.summary,
-        "responses": {
-            "200": { "description": "Done.", "content": content(operation.answer) },
-            "default": {
-                "description": "Refused, or failed.",
-                "content": { "application/json": { "schema": reference("ApiError") } },
-            },
-        },
+        "responses": responses(operation.answer),
     });
     let in_path = operation.path_parameters().map(|name| {
         json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
@@ -92,11 +86,33 @@ fn describe(operation: &Operation) -> Value {
     described
 }
 
+fn responses(answer: Answer) -> Value {
+    let refused = json!({
+        "description": "Refused, or failed.",
+        "content": { "application/json": { "schema": reference("ApiError") } },
+    });
+    match answer {
+        Answer::Channels(carry) => {
+            let description = format!(
+                "A WebSocket, v5.channel.k8s.io or v4.channel.k8s.io. A message is a channel's number in a \
+                 byte, and bytes. Channels: {carry}. With v5 the message 255 N ends channel N."
+            );
+            json!({ "101": { "description": description }, "default": refused })
+        }
+        answer => json!({
+            "200": { "description": "Done.", "content": content(answer) },
+            "default": refused,
+        }),
+    }
+}
+
 fn content(answer: Answer) -> Value {
     match answer {
         Answer::Json(name) => json!({ "application/json": { "schema": reference(name) } }),
         Answer::Foreign => json!({ "application/json": {} }),
         Answer::Text(content_type) => json!({ content_type: { "schema": { "type": "string" } } }),
+        // Says more than a content type; see `responses`.
+        Answer::Channels(_) => json!({}),
         Answer::Events(events) => {
             let lines = events.iter().map(|(name, schema)| format!("- `{name}`: {schema}\n"));
             let description = format!("Events, each with JSON:\n\n{}", lines.collect::<String>());

@@ -30,6 +30,9 @@ pub enum OperationId {
     ListEvents,
     WatchEvents,
     CollectImages,
+    ExecInContainer,
+    AttachToContainer,
+    ForwardPorts,
     GetOpenApi,
     GetHealth,
     GetReadiness,
@@ -61,6 +64,8 @@ pub enum Answer {
     Text(&'static str),
     /// Server-sent events: their names, and the wire type of the JSON that each carries.
     Events(&'static [(&'static str, &'static str)]),
+    /// A WebSocket with one of these subprotocols: what its channels carry.
+    Channels(&'static str),
 }
 
 /// Something that can be asked of the daemon.
@@ -107,6 +112,44 @@ const GRACE: Parameter = Parameter {
     description: "How long containers may take to end, instead of what the manifest says.",
 };
 
+const COMMAND: Parameter = Parameter {
+    name: "command",
+    kind: "string",
+    description: "The program, and once more for each of its arguments.",
+};
+
+const STREAMS: [Parameter; 4] = [
+    Parameter { name: "stdin", kind: "boolean", description: "Whether channel 0 is read." },
+    Parameter {
+        name: "stdout",
+        kind: "boolean",
+        description: "Whether channel 1 is written; true without.",
+    },
+    Parameter {
+        name: "stderr",
+        kind: "boolean",
+        description: "Whether channel 2 is written; without, true if there is no terminal.",
+    },
+    Parameter {
+        name: "tty",
+        kind: "boolean",
+        description: "Whether there is a terminal; for an attach, whether the container has one.",
+    },
+];
+
+const PORT: Parameter = Parameter {
+    name: "port",
+    kind: "integer",
+    description: "A port of the pod, and once more for each other one.",
+};
+
+/// What a command's channels carry.
+const OF_COMMAND: &str = "0 standard input, 1 standard output, 2 standard error, 3 how it ended as a Kubernetes Status, 4 \
+     sizes of the terminal as {\"Width\":80,\"Height\":24}";
+
+/// What the channels of ports carry.
+const OF_PORTS: &str = "2n bytes of the nth port, 2n+1 what went wrong with it; both begin with the port in two bytes, the lower first";
+
 const ABOUT: Parameter = Parameter {
     name: "pod",
     kind: "string",
@@ -138,11 +181,12 @@ const fn with(operation: Operation, query: &'static [Parameter]) -> Operation {
     Operation { query, ..operation }
 }
 
-use Answer::{Events, Foreign, Json, Text};
+use Answer::{Channels, Events, Foreign, Json, Text};
 use OperationId::{
-    Apply, CollectImages, DeletePod, GetHealth, GetMetrics, GetNode, GetOpenApi, GetPod,
-    GetReadiness, GetStats, KubeletPods, KubeletResourceMetrics, KubeletStats, ListEvents,
-    ListPods, RestartPod, StartPod, StopPod, WatchEvents, WatchPods,
+    Apply, AttachToContainer, CollectImages, DeletePod, ExecInContainer, ForwardPorts, GetHealth,
+    GetMetrics, GetNode, GetOpenApi, GetPod, GetReadiness, GetStats, KubeletPods,
+    KubeletResourceMetrics, KubeletStats, ListEvents, ListPods, RestartPod, StartPod, StopPod,
+    WatchEvents, WatchPods,
 };
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -215,6 +259,33 @@ pub const OPERATIONS: &[Operation] = &[
         Some("ImageGcRequest"),
         "ImageGcReport",
         "Remove images that nobody needs, if the disk is too full.",
+    ),
+    with(
+        get(
+            ExecInContainer,
+            "/v1/pods/{namespace}/{name}/containers/{container}/exec",
+            Channels(OF_COMMAND),
+            "Run a command in a container that runs.",
+        ),
+        &[COMMAND, STREAMS[0], STREAMS[1], STREAMS[2], STREAMS[3]],
+    ),
+    with(
+        get(
+            AttachToContainer,
+            "/v1/pods/{namespace}/{name}/containers/{container}/attach",
+            Channels(OF_COMMAND),
+            "Join the streams of a container's first process.",
+        ),
+        &STREAMS,
+    ),
+    with(
+        get(
+            ForwardPorts,
+            "/v1/pods/{namespace}/{name}/portforward",
+            Channels(OF_PORTS),
+            "Connect to ports of a pod, once to each.",
+        ),
+        &[PORT],
     ),
     get(GetOpenApi, "/v1/openapi.json", Foreign, "This document."),
     get(GetHealth, "/healthz", Text("text/plain"), "`ok`, or 503 and what is wrong."),

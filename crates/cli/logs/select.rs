@@ -7,10 +7,12 @@ use crilet_cri::{
     inventory::{self, Container, Detail, Pod, PodState},
 };
 use crilet_log::{Filter, LogError, LogFile, Name, locate};
-use crilet_pod::{FindError, find};
 
 use super::gone;
-use crate::errors::CliError;
+use crate::{
+    errors::CliError,
+    target::{Wanted, find_target},
+};
 
 /// Colours of names, in turns: those that can be read on dark and on light.
 const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
@@ -60,12 +62,6 @@ impl Chosen {
 
 fn name(pod: &str, container: &str) -> Name {
     Name { prefix: String::new(), pod: pod.to_owned(), container: container.to_owned() }
-}
-
-/// Containers of one pod.
-struct Wanted<'a> {
-    pod: &'a Pod,
-    containers: Vec<&'a Container>,
 }
 
 /// Finds the logs that are wanted, and opens their directories.
@@ -172,64 +168,6 @@ fn located(pod: &Pod, container: &Container) -> Result<Option<LogFile>, CliError
             Err(LogError::Directory { path, cause: skipped.cause }.into())
         }
     }
-}
-
-/// Finds a pod, or a container of one.
-fn find_target<'a>(pods: &'a [Pod], target: &str) -> Result<Wanted<'a>, CliError> {
-    let whole = find(pods, target);
-    let part = target.rsplit_once('/').and_then(|(pod, container)| {
-        let found = find(pods, pod).ok()?;
-        let pod = *found.first()?;
-        let containers: Vec<_> = pod.containers.iter().filter(|c| c.name == container).collect();
-        (!containers.is_empty()).then_some(Wanted { pod, containers })
-    });
-    match (whole, part) {
-        (Ok(found), None) => {
-            let pod = *found.first().ok_or_else(|| not_found(target))?;
-            Ok(Wanted { pod, containers: pod.containers.iter().collect() })
-        }
-        (Err(_), Some(part)) => Ok(part),
-        (Ok(found), Some(part)) => {
-            let pod = found.first().map(|pod| format!("pod {}", pod.full_name()));
-            let container = format!("container {}/{}", part.pod.full_name(), last(target));
-            let candidates = pod.into_iter().chain([container]).collect();
-            Err(FindError::Ambiguous { query: target.to_owned(), candidates }.into())
-        }
-        (Err(error), None) => {
-            by_container_id(pods, target).ok_or_else(|| of_a_pod(pods, target, error))
-        }
-    }
-}
-
-fn by_container_id<'a>(pods: &'a [Pod], id: &str) -> Option<Wanted<'a>> {
-    let all = pods.iter().flat_map(|pod| pod.containers.iter().map(move |c| (pod, c)));
-    let mut matching = all.filter(|(_, container)| id.len() >= 3 && container.id.starts_with(id));
-    let (pod, container) = matching.next()?;
-    matching.next().is_none().then(|| Wanted { pod, containers: vec![container] })
-}
-
-/// Of `POD/CONTAINER`, names what is missing: the container where the pod is there.
-fn of_a_pod(pods: &[Pod], target: &str, error: FindError) -> CliError {
-    let split = target.rsplit_once('/');
-    let found =
-        split.and_then(|(pod, _)| find(pods, pod).ok()).and_then(|found| found.first().copied());
-    match found {
-        Some(pod) => {
-            let mut names: Vec<_> = pod.containers.iter().map(|c| c.name.clone()).collect();
-            names.dedup();
-            let (pod, container) = (pod.full_name(), last(target).to_owned());
-            CliError::NoContainer { pod, container, names }
-        }
-        None => error.into(),
-    }
-}
-
-fn last(target: &str) -> &str {
-    target.rsplit('/').next().unwrap_or(target)
-}
-
-fn not_found(target: &str) -> CliError {
-    FindError::NotFound { query: target.to_owned(), suggestion: None }.into()
 }
 
 /// Gives every log a name of the same width, as short as tells them apart.

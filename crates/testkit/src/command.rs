@@ -170,6 +170,16 @@ impl<'host> Run<'host> {
         Ok(Service { child, log, words })
     }
 
+    /// Has it run by another program, which takes it as its arguments.
+    pub(crate) fn through(mut self, words: &[&str]) -> Self {
+        let mut words = words.iter().map(OsString::from);
+        if let Some(first) = words.next() {
+            let former = std::mem::replace(&mut self.program, first);
+            self.arguments.splice(0..0, words.chain([former]));
+        }
+        self
+    }
+
     /// The program as a person would have typed it.
     fn words(&self) -> String {
         let all = std::iter::once(&self.program).chain(&self.arguments);
@@ -178,7 +188,7 @@ impl<'host> Run<'host> {
     }
 
     /// Enters the host's groups and namespaces, then sets the environment, then runs the program.
-    fn command(&self, bounded: bool) -> Command {
+    pub(crate) fn command(&self, bounded: bool) -> Command {
         let mut command = Command::new("sh");
         command.args(["-euc", JOIN, "sh"]).args(self.host.cgroups().homes()).arg("--");
         command.arg("nsenter").arg(format!("--target={}", self.host.init_pid()));
@@ -286,12 +296,12 @@ fn runs(pid: u32) -> bool {
     })
 }
 
-fn number(status: ExitStatus) -> i32 {
+pub(crate) fn number(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
-fn wait_for(child: &mut Child, bound: Duration) -> Result<ExitStatus> {
+pub(crate) fn wait_for(child: &mut Child, bound: Duration) -> Result<ExitStatus> {
     wait_until("its end", bound, || match child.try_wait() {
         Ok(Some(status)) => Ok(status),
         Ok(None) => Err("it runs".to_owned()),

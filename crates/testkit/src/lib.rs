@@ -25,6 +25,7 @@ mod http;
 mod images;
 mod registry;
 mod snapshot;
+mod terminal;
 mod wait;
 mod workspace;
 
@@ -35,5 +36,6 @@ pub use http::HttpResponse;
 pub use images::Images;
 pub use registry::{Login, Registry, RegistryOptions};
 pub use snapshot::{Difference, Snapshot};
+pub use terminal::Terminal;
 pub use wait::wait_until;
 pub use workspace::{fixtures, workspace_root};

@@ -187,12 +187,54 @@ impl Client {
         let deadline = self.deadlines.change.saturating_add(timeout);
         self.runtime_call("ExecSync", container(id), deadline, &request).await
     }
+
+    /// Asks for a command to be run in a container, and gives the URL at which its streams are to be
+    /// had, once and soon (containerd and CRI-O wait a minute).
+    pub async fn exec(&self, request: v1::ExecRequest) -> Result<String, CriError> {
+        let object = container(&request.container_id);
+        let answer: v1::ExecResponse =
+            self.runtime_call("Exec", object.clone(), self.deadlines.query, &request).await?;
+        present_url("Exec", object, answer.url)
+    }
+
+    /// Asks for the streams of a container's first process, and gives their URL; as [`Client::exec`].
+    pub async fn attach(&self, request: v1::AttachRequest) -> Result<String, CriError> {
+        let object = container(&request.container_id);
+        let answer: v1::AttachResponse =
+            self.runtime_call("Attach", object.clone(), self.deadlines.query, &request).await?;
+        present_url("Attach", object, answer.url)
+    }
+
+    /// Asks for connections to ports of a pod, and gives their URL; as [`Client::exec`].
+    ///
+    /// Only WebSocket needs the ports here; over SPDY each stream names its own.
+    pub async fn port_forward(&self, id: &str, ports: &[u16]) -> Result<String, CriError> {
+        let request = v1::PortForwardRequest {
+            pod_sandbox_id: id.to_owned(),
+            port: ports.iter().map(|port| i32::from(*port)).collect(),
+        };
+        let answer: v1::PortForwardResponse =
+            self.runtime_call("PortForward", sandbox(id), self.deadlines.query, &request).await?;
+        present_url("PortForward", sandbox(id), answer.url)
+    }
 }
 
 /// Rounds up, so that half a second of grace does not become a kill.
 fn whole_seconds(duration: Duration) -> i64 {
     let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+fn present_url(
+    method: &'static str,
+    object: Option<Object>,
+    url: String,
+) -> Result<String, CriError> {
+    if url.is_empty() {
+        Err(CriError::Incomplete { method, object, field: "url" })
+    } else {
+        Ok(url)
+    }
 }
 
 fn present(method: &'static str, object: Option<Object>, id: String) -> Result<String, CriError> {

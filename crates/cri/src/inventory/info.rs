@@ -18,6 +18,8 @@ use super::model::{PortMapping, Protocol};
 const CRIO_PORT_MAPPINGS: &str = "io.kubernetes.cri-o.PortMappings";
 const CRIO_LOG_PATH: &str = "io.kubernetes.cri-o.LogPath";
 const CRIO_HOSTNAME: &str = "io.kubernetes.cri-o.HostName";
+const CRIO_STDIN: &str = "io.kubernetes.cri-o.Stdin";
+const CRIO_TTY: &str = "io.kubernetes.cri-o.TTY";
 const CRIO_CGROUP_PARENT: &str = "io.kubernetes.cri-o.CgroupParent";
 
 /// What is read of a sandbox's or a container's `info`.
@@ -39,6 +41,8 @@ struct Config {
     #[serde(deserialize_with = "null_as_default")]
     port_mappings: Vec<ConfigPort>,
     linux: Option<ConfigLinux>,
+    stdin: bool,
+    tty: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -108,6 +112,16 @@ impl Info {
                 Self::default()
             })
         })
+    }
+
+    /// Whether the first process has standard input, and whether it has a terminal.
+    pub(super) fn streams(&self) -> (bool, bool) {
+        let config = self.config.as_ref();
+        let annotations = self.runtime_spec.as_ref().map(|spec| &spec.annotations);
+        let says = |name| annotations.is_some_and(|all| all.get(name).is_some_and(|v| v == "true"));
+        let stdin = config.is_some_and(|config| config.stdin) || says(CRIO_STDIN);
+        let tty = config.is_some_and(|config| config.tty) || says(CRIO_TTY);
+        (stdin, tty)
     }
 
     pub(super) fn pid(&self) -> Option<u32> {

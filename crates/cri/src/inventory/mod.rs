@@ -78,6 +78,37 @@ pub async fn read_pod(client: &Client, id: &str, detail: Detail) -> Result<Optio
     Ok(pod.details.is_some().then_some(pod))
 }
 
+/// What a container's first process can be joined by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessStreams {
+    /// It has a standard input that stays open.
+    pub stdin: bool,
+    /// It has a terminal.
+    pub tty: bool,
+}
+
+/// How a container's first process can be joined, as far as the runtime tells it.
+///
+/// # Errors
+/// The call fails.
+pub async fn process_streams(client: &Client, id: &str) -> Result<ProcessStreams, CriError> {
+    let status = client.container_status(id, true).await?;
+    let (stdin, tty) = Info::read(&status.info).streams();
+    Ok(ProcessStreams { stdin, tty })
+}
+
+/// The one container of this id, or nothing when it is gone.
+///
+/// # Errors
+/// The call fails for another reason.
+pub async fn read_container(
+    client: &Client,
+    container: &Container,
+) -> Result<Option<Container>, CriError> {
+    let described = add_container_details(client, vec![container.clone()]).await?;
+    Ok(described.into_iter().next())
+}
+
 /// All sandboxes with this label, with their containers that bear it, too; newest first.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ mod serve;
 mod socket;
 mod streams;
 mod tls;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -95,6 +96,9 @@ fn get_handler(id: OperationId) -> MethodRouter<Arc<App>> {
         Id::GetPod => get(handlers::get_pod),
         Id::ListEvents => get(handlers::list_events),
         Id::WatchEvents => get(handlers::watch_events),
+        Id::ExecInContainer => get(ways::exec),
+        Id::AttachToContainer => get(ways::attach),
+        Id::ForwardPorts => get(ways::forward),
         Id::GetOpenApi => get(handlers::get_openapi),
         Id::GetHealth => get(handlers::get_health),
         Id::GetReadiness => get(handlers::get_readiness),

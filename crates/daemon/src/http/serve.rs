@@ -111,7 +111,8 @@ impl Connections {
             let _permit = permit;
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
-            let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
+            let serving = builder.serve_connection(TokioIo::new(stream), service);
+            let mut connection = Box::pin(serving.with_upgrades());
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = closing.cancelled() => {

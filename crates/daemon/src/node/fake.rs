@@ -18,6 +18,7 @@ use crilet_api::{
     StopRequest,
 };
 use crilet_core::yaml::{self, Node as Yaml, Value};
+use crilet_stream::{Connection, Session, Streams};
 use futures_util::future::{BoxFuture, ready};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -393,6 +394,23 @@ impl Node for FakeNode {
         self.note(Call::CollectImages(request));
         let images = self.lock().images.clone();
         answer(Ok(ImageGcReport { dry_run: request.dry_run, ..images }))
+    }
+
+    fn exec(&self, _: String, command: Vec<String>, streams: Streams) -> Answer<'_, Session> {
+        let code = command.get(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        answer(Ok(crilet_stream::fake::echo(streams, code)))
+    }
+
+    fn attach(&self, _: String, streams: Streams) -> Answer<'_, Session> {
+        answer(Ok(crilet_stream::fake::echo(streams, 0)))
+    }
+
+    /// The ports of the fake pods are this machine's.
+    fn connect(&self, _: String, port: u16) -> Answer<'_, Connection> {
+        Box::pin(async move {
+            let connected = Connection::to_localhost(port).await;
+            connected.map_err(|error| ApiError::new(ErrorCode::RuntimeFailed, error.to_string()))
+        })
     }
 
     fn configure(&self, _: &Config) {

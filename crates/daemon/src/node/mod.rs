@@ -10,6 +10,7 @@ use crilet_api::{
     ApiError, ApplyReport, ApplyRequest, Health, ImageGcReport, ImageGcRequest, NodeInfo, Pod,
     PodList, PodRef, RestartRequest, Stats, StopRequest,
 };
+use crilet_stream::{Connection, Session, Streams};
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -69,6 +70,20 @@ pub trait Node: Send + Sync + 'static {
 
     /// Removes images that nobody needs.
     fn collect_images(&self, request: ImageGcRequest) -> Answer<'_, ImageGcReport>;
+
+    /// Runs a command in a container, by the runtime's id of it.
+    fn exec(
+        &self,
+        container: String,
+        command: Vec<String>,
+        streams: Streams,
+    ) -> Answer<'_, Session>;
+
+    /// Joins a container's first process.
+    fn attach(&self, container: String, streams: Streams) -> Answer<'_, Session>;
+
+    /// Connects to a port of a pod, by the runtime's id of its sandbox.
+    fn connect(&self, sandbox: String, port: u16) -> Answer<'_, Connection>;
 
     /// Takes the keys of a configuration that can change while the daemon runs.
     fn configure(&self, config: &Config);

@@ -6,3 +6,4 @@ mod requests;
 mod sockets;
 mod streams;
 mod tls;
+mod ways;

@@ -18,6 +18,7 @@ async fn every_operation_has_its_handler() {
     let bed = Bed::with_pods();
     for operation in OPERATIONS.iter().filter(|operation| !operation.path.ends_with("/watch")) {
         let path = operation.path.replace("{namespace}", "default").replace("{name}", "web");
+        let path = path.replace("{container}", "main");
         let method = match operation.method {
             Method::Get => "GET",
             Method::Post => "POST",

@@ -44,6 +44,7 @@ use crilet_api::{
     ApiError, ApplyReport, ApplyRequest, Check, ErrorCode, Health, ImageGcReport, ImageGcRequest,
     NodeInfo, Pod, PodList, PodRef, RestartRequest, RuntimeInfo, Stats, StopRequest,
 };
+use crilet_core::ErrorChain;
 use crilet_cri::Client;
 use crilet_log::LogError;
 use crilet_pod::{
@@ -53,6 +54,7 @@ use crilet_pod::{
     render::NodeFacts,
     sync::{self, names::Directory},
 };
+use crilet_stream::{Connection, Route, Session, StreamError, Streamer, Streams};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -325,6 +327,34 @@ impl Node for RealNode {
         self.command(|answer| Command::CollectImages(request, answer))
     }
 
+    fn exec(
+        &self,
+        container: String,
+        command: Vec<String>,
+        streams: Streams,
+    ) -> Answer<'_, Session> {
+        Box::pin(async move {
+            let streamer = Streamer::new(self.shared.client.clone());
+            streamer.exec(&container, &command, streams).await.map_err(|error| of_stream(&error))
+        })
+    }
+
+    fn attach(&self, container: String, streams: Streams) -> Answer<'_, Session> {
+        Box::pin(async move {
+            let streamer = Streamer::new(self.shared.client.clone());
+            streamer.attach(&container, streams).await.map_err(|error| of_stream(&error))
+        })
+    }
+
+    fn connect(&self, sandbox: String, port: u16) -> Answer<'_, Connection> {
+        Box::pin(async move {
+            let streamer = Streamer::new(self.shared.client.clone());
+            let forwarder = streamer.forward(&sandbox, Route::Auto).await;
+            let connected = async { forwarder?.open(port).await }.await;
+            connected.map_err(|error| of_stream(&error))
+        })
+    }
+
     fn configure(&self, config: &Config) {
         // The manager takes it when it comes to it; a full queue means that it is busy with more.
         if self.commands.try_send(Command::Configure(Box::new(config.clone()))).is_err() {
@@ -345,4 +375,13 @@ impl Node for RealNode {
             }
         })
     }
+}
+
+/// Why a pod could not be got into.
+fn of_stream(error: &StreamError) -> ApiError {
+    let code = match error {
+        StreamError::NotUp { .. } => ErrorCode::Conflict,
+        _ => ErrorCode::RuntimeFailed,
+    };
+    ApiError::new(code, ErrorChain(error).to_string())
 }

@@ -1,0 +1,63 @@
+//! `crilet exec`.
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::Args;
+use crilet_stream::{DetachKeys, Streams};
+
+use crate::{
+    connect,
+    errors::CliError,
+    global::Global,
+    session,
+    streams::{TlsArgs, TransportArg},
+    target,
+};
+
+/// Options of `crilet exec`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The exit status is the command's own, or 126 if it cannot be run, 127 if it is \
+                        not there."
+)]
+pub(crate) struct ExecArgs {
+    /// Where: POD, POD/CONTAINER, NAMESPACE/POD[/CONTAINER], a container's id or its beginning
+    #[arg(value_name = "POD[/CONTAINER]")]
+    target: String,
+    /// What to run; options behind it are its own
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    command: Vec<String>,
+    /// Pass standard input on, to its end
+    #[arg(short, long, visible_alias = "stdin")]
+    interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Keys that leave a terminal, and the command to itself; none with ''
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
+    detach_keys: DetachKeys,
+    /// What carries the streams
+    #[arg(long, value_enum, default_value_t)]
+    transport: TransportArg,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// Runs a command in a container, and ends as it does.
+pub(crate) async fn run(global: &Global, args: ExecArgs) -> Result<ExitCode, CliError> {
+    if args.tty && args.interactive && !std::io::stdin().is_terminal() {
+        return Err(CliError::NoTerminal);
+    }
+    let client = connect::client(global).await?;
+    let (_, container) = target::running_container(&client, &args.target).await?;
+    let streams = Streams {
+        stdin: args.interactive,
+        stdout: true,
+        stderr: !args.tty,
+        tty: args.tty,
+        half_close: args.interactive && !args.tty,
+    };
+    let streamer = args.tls.streamer(client, args.transport);
+    let session = streamer.exec(&container.id, &args.command, streams).await?;
+    Ok(session::run(session, args.detach_keys).await?.code())
+}

@@ -1,0 +1,138 @@
+use std::{
+    fs::{self, File},
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    path::Path,
+};
+
+use tempfile::TempDir;
+
+use super::{Copied, FileError, Options, Root, copy, pack, unpack};
+
+/// A container's root with a secret beside it that nothing may reach.
+fn container() -> (TempDir, Root) {
+    let outer = tempfile::tempdir().unwrap();
+    fs::write(outer.path().join("secret"), "secret").unwrap();
+    let inner = outer.path().join("root");
+    fs::create_dir_all(inner.join("etc")).unwrap();
+    fs::write(inner.join("etc/inner"), "inner").unwrap();
+    let root = Root::at(&inner);
+    (outer, root)
+}
+
+fn out(root: &Root, from: &str, to: &Path, options: Options) -> Result<Copied, FileError> {
+    copy((root, Path::new(from)), (&Root::of_host(), to), options)
+}
+
+#[test]
+fn no_link_leads_out() {
+    let (outer, root) = container();
+    let inner = outer.path().join("root");
+    for (name, target) in
+        [("up", "../../../secret"), ("abs", "/secret"), ("etc/up", "../../secret")]
+    {
+        symlink(target, inner.join(name)).unwrap();
+        let follow = Options { follow: true, ..Options::default() };
+        let error = out(&root, name, &outer.path().join("got"), follow).unwrap_err();
+        assert!(error.is_missing(), "{name}: {error:?}");
+    }
+    fs::write(inner.join("secret"), "inner").unwrap();
+    let got = outer.path().join("got");
+    for name in ["up", "abs", "etc/up", "../../secret"] {
+        let follow = Options { follow: true, ..Options::default() };
+        out(&root, name, &got, follow).unwrap();
+        assert_eq!(fs::read_to_string(&got).unwrap(), "inner", "{name}");
+    }
+    symlink("/proc/self/root", inner.join("magic")).unwrap();
+    assert!(out(&root, "magic/etc/passwd", &got, Options::default()).is_err());
+}
+
+#[test]
+fn writing_replaces_links_and_never_goes_through_them() {
+    let (outer, root) = container();
+    let inner = outer.path().join("root");
+    let new = outer.path().join("new");
+    fs::write(&new, "new").unwrap();
+    symlink("../secret", inner.join("file")).unwrap();
+    let to =
+        |path: &str| copy((&Root::of_host(), &new), (&root, Path::new(path)), Options::default());
+    to("file").unwrap();
+    assert_eq!(fs::read_to_string(outer.path().join("secret")).unwrap(), "secret");
+    assert_eq!(fs::read_to_string(inner.join("file")).unwrap(), "new");
+    // A tree over a tree whose directory has become a link.
+    let tree = outer.path().join("tree/etc");
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join("leak"), "leak").unwrap();
+    fs::remove_dir_all(inner.join("etc")).unwrap();
+    symlink("..", inner.join("etc")).unwrap();
+    let source = outer.path().join("tree/.");
+    let error = copy((&Root::of_host(), &source), (&root, Path::new("/")), Options::default());
+    assert!(matches!(error, Err(FileError::NotDirectory { .. })), "{error:?}");
+    assert!(!outer.path().join("leak").exists());
+    let left = fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("crilet-cp")));
+}
+
+#[test]
+fn holes_stay_holes_and_what_raises_privileges_stays_inside() {
+    let (outer, root) = container();
+    let path = outer.path().join("root/sparse");
+    let file = File::create(&path).unwrap();
+    file.write_all_at(b"begin", 0).unwrap();
+    file.write_all_at(b"middle", 64 << 20).unwrap();
+    file.set_len(256 << 20).unwrap();
+    file.set_permissions(fs::Permissions::from_mode(0o6751)).unwrap();
+    let got = outer.path().join("got");
+    let copied = out(&root, "/sparse", &got, Options::default()).unwrap();
+    assert_eq!((copied.entries, copied.bytes), (1, 256 << 20));
+    let meta = got.metadata().unwrap();
+    assert!(meta.blocks() * 512 < 1 << 20, "{} blocks", meta.blocks());
+    assert_eq!(meta.mode() & 0o7777, 0o751);
+    let mut middle = [0; 6];
+    File::open(&got).unwrap().read_exact_at(&mut middle, 64 << 20).unwrap();
+    assert_eq!(&middle, b"middle");
+    let keep = Options { keep_privileges: true, ..Options::default() };
+    out(&root, "/sparse", &got, keep).unwrap();
+    assert_eq!(got.metadata().unwrap().mode() & 0o7777, 0o6751);
+}
+
+#[test]
+fn archives_go_there_and_back() {
+    let (outer, root) = container();
+    let inner = outer.path().join("root");
+    symlink("inner", inner.join("etc/link")).unwrap();
+    fs::write(inner.join("etc").join("n".repeat(200)), "long").unwrap();
+    let mut archive = Vec::new();
+    let packed = pack((&root, Path::new("/etc")), &mut archive, Options::default()).unwrap();
+    let to = outer.path().join("to");
+    fs::create_dir(&to).unwrap();
+    let host = Root::of_host();
+    let unpacked = unpack(archive.as_slice(), (&host, &to), Options::default()).unwrap();
+    assert_eq!((packed.entries, packed.bytes), (unpacked.entries, unpacked.bytes));
+    assert_eq!(fs::read_to_string(to.join("etc/link")).unwrap(), "inner");
+    assert_eq!(fs::read_to_string(to.join("etc").join("n".repeat(200))).unwrap(), "long");
+    let cut = archive.get(..700).unwrap();
+    let error = unpack(cut, (&host, &to), Options::default()).unwrap_err();
+    assert!(matches!(error, FileError::Archive { doing: "read", .. }), "{error:?}");
+}
+
+#[test]
+fn archives_cannot_lead_out() {
+    let (outer, _) = container();
+    let to = outer.path().join("root");
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    header.set_mode(0o777);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    builder.append_link(&mut header, "out", "..").unwrap();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(4);
+    builder.append_data(&mut header, "out/leak", b"leak".as_slice()).unwrap();
+    let archive = builder.into_inner().unwrap();
+    let error = unpack(archive.as_slice(), (&Root::of_host(), &to), Options::default());
+    assert!(matches!(error, Err(FileError::Escapes { .. })), "{error:?}");
+    assert!(!outer.path().join("leak").exists());
+}

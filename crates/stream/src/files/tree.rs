@@ -1,0 +1,193 @@
+//! From one tree into another.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use nix::{errno::Errno, fcntl::OFlag};
+
+use super::{
+    Copied, FileError, Options, Root,
+    node::{Attributes, Kind, Node, Place, copy_sparse},
+    root::reopen,
+};
+
+/// Copies a file, a link or a directory with all that is in it.
+///
+/// As with docker: into a destination that is a directory under the source's name, else as the
+/// destination, whose directory must be there. A source that ends in `/.` means what is in it.
+///
+/// # Errors
+/// [`FileError`]; what was copied before stays, and no file is left in part.
+pub fn copy(
+    (from, source): (&Root, &Path),
+    (to, destination): (&Root, &Path),
+    options: Options,
+) -> Result<Copied, FileError> {
+    let (node, contents) = find(from, source, options.follow)?;
+    let mut copier = Copier { from, to, options, copied: Copied::default() };
+    if contents {
+        let directory = existing_directory(to, destination)?;
+        copier.contents(&node, source, &directory, destination)?;
+        return Ok(copier.copied);
+    }
+    if node.kind == Kind::Other {
+        return Err(FileError::Special { path: source.to_owned() });
+    }
+    let (directory, name, path) = resolve(to, destination, source, node.kind)?;
+    let place = Place { directory: directory.as_fd(), name: &name, path: &path };
+    copier.node(&node, source, place)?;
+    Ok(copier.copied)
+}
+
+/// The source, and whether only what is in it is meant.
+pub(super) fn find(root: &Root, path: &Path, follow: bool) -> Result<(Node, bool), FileError> {
+    let text = path.as_os_str().as_encoded_bytes();
+    let contents = text.ends_with(b"/.") || text == b".";
+    let follow = follow || contents || text.ends_with(b"/");
+    let flags = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    let handle = root.open(path, flags).map_err(|cause| FileError::of("open", path, cause))?;
+    let node = Node::of(handle, path)?;
+    if contents && node.kind != Kind::Directory {
+        return Err(FileError::NotDirectory { path: path.to_owned() });
+    }
+    Ok((node, contents))
+}
+
+/// A directory that must be there.
+pub(super) fn existing_directory(root: &Root, path: &Path) -> Result<OwnedFd, FileError> {
+    let failed = |cause| FileError::of("open", path, cause);
+    let handle = root.open(path, OFlag::O_DIRECTORY).map_err(failed)?;
+    reopen(&handle, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed)
+}
+
+/// Where the source is to be put: a directory, a name, and both as people write them.
+fn resolve(
+    root: &Root,
+    destination: &Path,
+    source: &Path,
+    kind: Kind,
+) -> Result<(OwnedFd, OsString, PathBuf), FileError> {
+    let failed = |cause| FileError::of("open", destination, cause);
+    match root.open(destination, OFlag::O_DIRECTORY) {
+        Ok(handle) => {
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+            let name = name(source).ok_or_else(|| FileError::NoName { path: source.to_owned() })?;
+            let path = destination.join(name);
+            Ok((reopen(&handle, flags).map_err(failed)?, name.to_owned(), path))
+        }
+        Err(Errno::ENOTDIR) if kind == Kind::Directory => Err(failed(Errno::ENOTDIR)),
+        Err(Errno::ENOTDIR | Errno::ENOENT) => {
+            if ends_in_slash(destination) && kind != Kind::Directory {
+                return Err(failed(Errno::ENOENT));
+            }
+            let name = name(destination).ok_or_else(|| failed(Errno::ENOENT))?;
+            let parent = destination.parent().unwrap_or_else(|| Path::new("."));
+            let directory = existing_directory(root, parent)?;
+            Ok((directory, name.to_owned(), destination.to_owned()))
+        }
+        Err(cause) => Err(failed(cause)),
+    }
+}
+
+/// A path's last name; none for `/`, and none that leads elsewhere.
+pub(super) fn name(path: &Path) -> Option<&OsStr> {
+    path.file_name().filter(|_| !path.as_os_str().as_encoded_bytes().ends_with(b"/.."))
+}
+
+fn ends_in_slash(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+struct Copier<'a> {
+    from: &'a Root,
+    to: &'a Root,
+    options: Options,
+    copied: Copied,
+}
+
+impl Copier<'_> {
+    fn node(&mut self, node: &Node, source: &Path, place: Place<'_>) -> Result<(), FileError> {
+        let attributes = self.attributes(&node.attributes);
+        match node.kind {
+            Kind::File => {
+                let file = node.open(source)?;
+                self.copied.bytes += place.file(&attributes, |to| copy_sparse(&file, to))?;
+            }
+            Kind::Directory => {
+                let directory = place.directory()?;
+                self.contents(node, source, &directory, place.path)?;
+                attributes.apply(&File::from(directory), place.path)?;
+            }
+            Kind::Link => place.link(&node.target(source)?, &attributes)?,
+            Kind::Fifo => place.fifo(&attributes)?,
+            Kind::Other => {
+                self.copied.skipped.push(source.to_owned());
+                return Ok(());
+            }
+        }
+        self.copied.entries += 1;
+        Ok(())
+    }
+
+    fn contents(
+        &mut self,
+        node: &Node,
+        source: &Path,
+        directory: &OwnedFd,
+        destination: &Path,
+    ) -> Result<(), FileError> {
+        let from = node.open(source)?;
+        for name in names(&from, source)? {
+            let (source, path) = (source.join(&name), destination.join(&name));
+            let child = match Node::child(&from, &name, &source) {
+                // It was removed since it was listed.
+                Err(error) if error.is_missing() => continue,
+                other => other?,
+            };
+            let place = Place { directory: directory.as_fd(), name: &name, path: &path };
+            self.node(&child, &source, place)?;
+        }
+        Ok(())
+    }
+
+    /// What a copy has, of what the source has.
+    fn attributes(&self, source: &Attributes) -> Attributes {
+        let mut attributes = source.clone();
+        let owner = self.options.owner.unwrap_or_else(|| self.from.inward(source.owner));
+        attributes.owner = self.to.outward(owner);
+        let leaves = self.from.is_container() && !self.to.is_container();
+        if leaves && !self.options.keep_privileges {
+            attributes.drop_privileges();
+        }
+        attributes
+    }
+}
+
+impl Attributes {
+    /// Takes away what makes a file's user more than they are.
+    pub(super) fn drop_privileges(&mut self) {
+        self.mode &= 0o1777;
+        self.extended.retain(|(name, _)| name != "security.capability");
+    }
+}
+
+/// The names in a directory, in order.
+pub(super) fn names(directory: &File, path: &Path) -> Result<Vec<OsString>, FileError> {
+    let failed = |cause| FileError::of("list", path, cause);
+    let own = directory.try_clone().map_err(|cause| FileError::io("list", path, cause))?;
+    let mut listing = nix::dir::Dir::from_fd(own.into()).map_err(failed)?;
+    let mut names = Vec::new();
+    for entry in listing.iter() {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(std::os::unix::ffi::OsStringExt::from_vec(name.to_vec()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,132 @@
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::fd::OwnedFd,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    pty::openpty,
+    sys::termios::{LocalFlags, tcgetattr},
+};
+
+use crate::{
+    command::{Run, number, wait_for},
+    wait::wait_until,
+};
+
+/// A program that has a terminal, as a person would run it.
+#[derive(Debug)]
+pub struct Terminal {
+    child: Child,
+    keyboard: File,
+    /// The program's end, so that its settings can be looked at when it has ended.
+    line: OwnedFd,
+    screen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Run<'_> {
+    /// Starts the program on a terminal of its own, which controls it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn on_terminal(self, rows: u16, columns: u16) -> Result<Terminal> {
+        let pty = openpty(None, None).context("open a terminal")?;
+        let keyboard = File::from(pty.master);
+        set_size(&keyboard, rows, columns)?;
+        let mut command = self.through(&["setsid", "--ctty", "--wait"]).command(false);
+        let end = || pty.slave.try_clone().map(Stdio::from);
+        command.stdin(end()?).stdout(end()?).stderr(end()?);
+        let child = command.spawn().context("start a program on a terminal")?;
+        let screen = Arc::<Mutex<Vec<u8>>>::default();
+        let (mut from, shown) = (keyboard.try_clone()?, Arc::clone(&screen));
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // Reading fails once nobody has the other end any more.
+            while let Ok(read @ 1..) = from.read(&mut bytes) {
+                let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                shown.extend(bytes.get(..read).unwrap_or_default());
+            }
+        });
+        Ok(Terminal { child, keyboard, line: pty.slave, screen })
+    }
+}
+
+impl Terminal {
+    /// All that was shown so far.
+    #[must_use]
+    pub fn screen(&self) -> String {
+        let shown = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+
+    /// Waits until a text was shown.
+    ///
+    /// # Errors
+    ///
+    /// When it is not within 30 seconds: with what was.
+    pub fn expect(&self, text: &str) -> Result<()> {
+        wait_until(text, Duration::from_secs(30), || {
+            let screen = self.screen();
+            if screen.contains(text) { Ok(()) } else { Err(screen) }
+        })
+    }
+
+    /// Presses keys.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub fn press(&mut self, keys: &str) -> Result<()> {
+        self.keyboard.write_all(keys.as_bytes()).context("press keys")
+    }
+
+    /// Makes it another size, which the program is told.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        set_size(&self.keyboard, rows, columns)
+    }
+
+    /// Whether keys are passed on as they are, without echo and without lines.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub fn is_raw(&self) -> Result<bool> {
+        let settings = tcgetattr(&self.line)?;
+        Ok(!settings.local_flags.intersects(LocalFlags::ICANON | LocalFlags::ECHO))
+    }
+
+    /// Waits for the program's end, and gives its status.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end within 30 seconds: with what was shown.
+    pub fn end(&mut self) -> Result<i32> {
+        let status = wait_for(&mut self.child, Duration::from_secs(30));
+        Ok(number(status.with_context(|| self.screen())?))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It ends with its host in any case.
+        drop(self.child.kill().and_then(|()| self.child.wait()));
+    }
+}
+
+fn set_size(terminal: &File, rows: u16, columns: u16) -> Result<()> {
+    let mut stty = Command::new("stty");
+    stty.args(["rows", &rows.to_string(), "cols", &columns.to_string()]);
+    let status = stty.stdin(terminal.try_clone()?).status().context("run stty")?;
+    ensure!(status.success(), "stty: {status}");
+    Ok(())
+}

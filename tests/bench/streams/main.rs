@@ -1,0 +1,260 @@
+//! Measures `crilet exec` and `crilet port-forward` beside the ExecSync RPC, beside connections straight
+//! into the pod, and beside crictl where it is on PATH.
+//!
+//! The outer run makes an isolated host with crilet's own runtime and starts this program again inside
+//! it. All contenders take turns within one loop.
+
+#[path = "../report.rs"]
+mod report;
+
+use std::{
+    env,
+    fs::File,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use crilet_core::exec::find_program;
+use crilet_cri::{
+    Client, Endpoint,
+    inventory::{self, Detail},
+};
+use crilet_testkit::{Host, Images, wait_until};
+use report::Times;
+use tokio::time::Instant;
+
+/// Set to the path of the binary under test when this program runs inside the host.
+const INSIDE: &str = "CRILET_BENCH_INSIDE";
+const IMAGE: &str = "crilet.test/busybox:1";
+const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
+/// Turns of every contender, unless `--rounds N` says otherwise.
+const ROUNDS: usize = 31;
+/// Bytes that go through a pipe or a port in one turn.
+const BYTES: usize = 100 << 20;
+/// The pod: on 7000 bytes without asking, on 7001 an echo.
+const SCRIPT: &str = "nc -ll -p 7000 -e head -c 104857600 /dev/zero & exec nc -ll -p 7001 -e cat";
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = env::args().skip_while(|argument| argument != "--rounds").skip(1);
+    let rounds = arguments.next().map_or(Ok(ROUNDS), |count| count.parse())?;
+    match env::var_os(INSIDE) {
+        Some(crilet) => inside(&PathBuf::from(crilet), rounds)?,
+        None => on_a_host(rounds)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_a_host(rounds: usize) -> Result<()> {
+    let crilet = env!("CARGO_BIN_EXE_crilet");
+    let host = Host::start()?;
+    let archive = Images::archive("busybox", IMAGE)?;
+    host.command(crilet).args(["runtime", "up"]).success()?;
+    host.command(crilet).args(["image", "load"]).arg(&archive).success()?;
+    let inside = host
+        .command(env::current_exe()?)
+        .args(["--rounds", &rounds.to_string()])
+        .env(INSIDE, crilet)
+        .bound(Duration::from_secs(900));
+    report::print(&inside.success()?);
+    host.command(crilet).args(["runtime", "down"]).success()?;
+    host.stop()
+}
+
+/// What takes part: crilet, and crictl if it is there.
+struct Contender {
+    name: &'static str,
+    program: PathBuf,
+    /// What it calls the container and the pod.
+    container: String,
+    pod: String,
+}
+
+impl Contender {
+    #[expect(clippy::disallowed_methods, reason = "what is measured is this very call")]
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-r", &format!("unix://{SOCKET}")]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+}
+
+fn inside(crilet: &Path, rounds: usize) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    run_pod(crilet)?;
+    let client = runtime.block_on(Client::connect(&Endpoint::new(SOCKET)))?;
+    let pods = runtime.block_on(inventory::read(&client, Detail::Pods))?;
+    let pod = pods.first().context("no pod")?;
+    let container = &pod.containers.first().context("no container")?.id;
+    let address = pod.details.as_ref().and_then(|details| details.ips.first());
+    let address = *address.context("the pod has no address")?;
+    let own = Contender {
+        name: "crilet",
+        program: crilet.to_owned(),
+        container: "bench".to_owned(),
+        pod: "bench".to_owned(),
+    };
+    let crictl = find_program("crictl").ok().map(|program| Contender {
+        name: "crictl",
+        program,
+        container: container.clone(),
+        pod: pod.id.clone(),
+    });
+    let contenders: Vec<Contender> = [Some(own), crictl].into_iter().flatten().collect();
+    let floor = || {
+        runtime.block_on(client.exec_sync(container, vec!["true".to_owned()], Duration::ZERO))?;
+        Ok(())
+    };
+    exec_of_true(&contenders, rounds, floor)?;
+    piped(&contenders, rounds.min(7))?;
+    ports(&contenders, SocketAddr::new(address, 0), rounds)
+}
+
+fn run_pod(crilet: &Path) -> Result<()> {
+    std::fs::create_dir_all("/root/bench-pod")?;
+    std::fs::write(
+        "/root/bench-pod/pod.yaml",
+        "metadata: {name: bench, namespace: default, uid: bench}\n",
+    )?;
+    let container = format!(
+        "metadata: {{name: main}}\nimage: {{image: '{IMAGE}'}}\ncommand: [sh, -c, '{SCRIPT}']\n"
+    );
+    std::fs::write("/root/bench-pod/main.yaml", container)?;
+    let own = Contender {
+        name: "crilet",
+        program: crilet.to_owned(),
+        container: String::new(),
+        pod: String::new(),
+    };
+    let status = own.command(&["run", "/root/bench-pod"]).status()?;
+    ensure!(status.success(), "crilet run: {status}");
+    Ok(())
+}
+
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let begin = Instant::now();
+    work()?;
+    Ok(begin.elapsed())
+}
+
+fn exec_of_true(
+    contenders: &[Contender],
+    rounds: usize,
+    floor: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let mut raw = Times::default();
+    let mut times: Vec<Times> = contenders.iter().map(|_| Times::default()).collect();
+    for _ in 0..rounds {
+        raw.push(timed(&floor)?);
+        for (contender, times) in contenders.iter().zip(&mut times) {
+            times.push(timed(|| {
+                let status = contender.command(&["exec", &contender.container, "true"]).status()?;
+                ensure!(status.success(), "{} exec: {status}", contender.name);
+                Ok(())
+            })?);
+        }
+    }
+    report::print(&format!("exec of true\n  ExecSync RPC   {}\n", raw.summary()));
+    for (contender, times) in contenders.iter().zip(&times) {
+        let (name, over) = (contender.name, times.over(&raw));
+        report::print(&format!("  {name:14} {}, over the RPC {over}\n", times.summary()));
+    }
+    Ok(())
+}
+
+fn piped(contenders: &[Contender], rounds: usize) -> Result<()> {
+    let path = Path::new("/root/bench-input");
+    std::fs::write(path, vec![b'x'; BYTES])?;
+    let mut times: Vec<Times> = contenders.iter().map(|_| Times::default()).collect();
+    for _ in 0..rounds {
+        for (contender, times) in contenders.iter().zip(&mut times) {
+            times.push(timed(|| {
+                let mut command = contender.command(&["exec", "-i", &contender.container, "cat"]);
+                let status = command.stdin(File::open(path)?).status()?;
+                ensure!(status.success(), "{} exec -i: {status}", contender.name);
+                Ok(())
+            })?);
+        }
+    }
+    report::print(&format!("{} MiB through exec -i cat\n", BYTES >> 20));
+    tell(contenders, &times);
+    Ok(())
+}
+
+fn tell(contenders: &[Contender], times: &[Times]) {
+    for (contender, times) in contenders.iter().zip(times) {
+        report::print(&format!("  {:14} {}\n", contender.name, times.summary()));
+    }
+}
+
+/// A program that forwards, ended with this.
+struct Forward(Child);
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        // A bench that fails says so elsewhere.
+        drop(self.0.kill().and_then(|()| self.0.wait()));
+    }
+}
+
+fn ports(contenders: &[Contender], pod: SocketAddr, rounds: usize) -> Result<()> {
+    let mut forwards = Vec::new();
+    let mut ways =
+        vec![("straight", SocketAddr::new(pod.ip(), 7000), SocketAddr::new(pod.ip(), 7001))];
+    for (number, contender) in (0_u16..).zip(contenders) {
+        let local = 17_000 + 10 * number;
+        let pairs = [format!("{local}:7000"), format!("{}:7001", local + 1)];
+        let mut command = contender.command(&["port-forward", &contender.pod]);
+        forwards.push(Forward(command.args(&pairs).spawn()?));
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        wait_until("a forwarded port", Duration::from_secs(30), || {
+            TcpStream::connect(at(local + 1)).map(drop).map_err(|error| error.to_string())
+        })?;
+        ways.push((contender.name, at(local), at(local + 1)));
+    }
+    let mut latency: Vec<Times> = ways.iter().map(|_| Times::default()).collect();
+    let mut throughput: Vec<Times> = ways.iter().map(|_| Times::default()).collect();
+    for round in 0..rounds {
+        for (index, (_, bytes, echo)) in ways.iter().enumerate() {
+            if let Some(times) = latency.get_mut(index) {
+                times.push(timed(|| echo_once(*echo))?);
+            }
+            if let Some(times) = throughput.get_mut(index).filter(|_| round < 7) {
+                times.push(timed(|| read_all(*bytes))?);
+            }
+        }
+    }
+    for (what, all) in
+        [("connect and one byte there and back", latency), ("100 MiB out of a port", throughput)]
+    {
+        report::print(&format!("port-forward: {what}\n"));
+        for ((name, ..), times) in ways.iter().zip(&all) {
+            report::print(&format!("  {name:14} {}\n", times.summary()));
+        }
+    }
+    Ok(())
+}
+
+fn echo_once(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"x")?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    Ok(())
+}
+
+fn read_all(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    let (mut buffer, mut total) = (vec![0; 256 << 10], 0);
+    loop {
+        match stream.read(&mut buffer)? {
+            0 if total == BYTES => return Ok(()),
+            0 => bail!("{total} bytes of {BYTES}"),
+            read => total += read,
+        }
+    }
+}
