@@ -298,17 +298,28 @@ async fn faults_happen_when_they_are_due() {
 async fn a_call_given_up_is_cancelled() {
     let bed = bed(Fake::builder()).await;
     bed.fake.fault("RunPodSandbox", Fault::hang());
-    let given_up =
-        tokio::time::timeout(Duration::from_millis(50), bed.client.run_pod_sandbox(pod("web"), ""));
-    given_up.await.unwrap_err();
-    let mut last = Outcome::Pending;
-    for _ in 0..500 {
-        last = bed.fake.calls()[0].outcome;
-        if last != Outcome::Pending {
-            break;
+    {
+        let call = bed.client.run_pod_sandbox(pod("web"), "");
+        let asked = async {
+            while bed.fake.calls().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        // The call is dropped once it is known to have come.
+        tokio::select! {
+            answer = call => panic!("{answer:?}"),
+            () = asked => {}
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let ended = async {
+        loop {
+            match bed.fake.calls()[0].outcome {
+                Outcome::Pending => tokio::time::sleep(Duration::from_millis(1)).await,
+                outcome => return outcome,
+            }
+        }
+    };
+    let last = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
     assert_eq!(last, Outcome::Cancelled);
     assert_eq!(bed.fake.counts(), (0, 0));
     bed.run("web").await;

@@ -185,24 +185,31 @@ impl FakeNode {
         self.revision.send_replace(revision);
     }
 
-    fn note(&self, call: Call) -> bool {
-        let mut state = self.lock();
-        state.calls.push(call);
-        !state.held
+    /// Remembers a call. After it has had its effect, so that who sees the call sees that as well.
+    fn note(&self, call: Call) {
+        self.lock().calls.push(call);
+    }
+
+    fn happens(&self) -> bool {
+        !self.lock().held
     }
 
     fn act(&self, pod: &PodRef, call: Call, edit: fn(&mut Pod)) -> Result<(), ApiError> {
         if !self.lock().pods.contains_key(pod) {
             return Err(ApiError::no_such_pod(pod));
         }
-        let on_its_way = going(&call);
-        let happens = self.note(call);
-        self.edit(pod, if happens { edit } else { on_its_way });
+        self.edit(pod, if self.happens() { edit } else { going(&call) });
+        self.note(call);
         Ok(())
     }
 
     fn apply_now(&self, request: ApplyRequest) -> Result<ApplyReport, ApiError> {
-        let happens = self.note(Call::Apply(request.clone()));
+        let report = self.take(&request);
+        self.note(Call::Apply(request));
+        report
+    }
+
+    fn take(&self, request: &ApplyRequest) -> Result<ApplyReport, ApiError> {
         if let Some(report) = self.lock().reports.pop_front() {
             return report;
         }
@@ -221,7 +228,7 @@ impl FakeNode {
             if !request.dry_run {
                 self.lock().texts.insert(pod.clone(), text);
                 let mut made = Self::pod_named(&pod.namespace, &pod.name);
-                if !happens {
+                if !self.happens() {
                     made.phase = Phase::Pending;
                     made.conditions.clear();
                 }

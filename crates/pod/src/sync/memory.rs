@@ -10,10 +10,14 @@ pub struct Memory {
     pub busy: BTreeSet<Target>,
     /// Sandboxes whose network is known to be given back.
     pub stopped: BTreeSet<String>,
+    /// Sandboxes that are to make way for another one, because a volume of theirs holds too much.
+    pub evicted: BTreeSet<String>,
     /// What the probes say of a running container, by its id.
     pub health: BTreeMap<String, Health>,
     /// Containers that are to end, or were ended on purpose, by id.
     pub condemned: BTreeMap<String, Condemned>,
+    /// The last words of containers that have ended, by id; empty where they left none.
+    pub last_words: BTreeMap<String, String>,
     /// What could not be done, until it is.
     pub failures: BTreeMap<Target, Failed>,
     /// Whether the files of a pod that is to go have been removed.
@@ -27,6 +31,8 @@ pub enum Target {
     Pod,
     /// The files that containers mount, brought up to date.
     Files,
+    /// What volumes hold, measured.
+    Usage,
     /// A sandbox that is there, by id.
     Sandbox(String),
     /// The containers of this name.
@@ -114,8 +120,10 @@ impl Memory {
     /// Forgets what is about sandboxes and containers that are gone.
     pub fn retain(&mut self, sandboxes: &BTreeSet<&str>, containers: &BTreeSet<&str>) {
         self.stopped.retain(|id| sandboxes.contains(id.as_str()));
+        self.evicted.retain(|id| sandboxes.contains(id.as_str()));
         self.health.retain(|id, _| containers.contains(id.as_str()));
         self.condemned.retain(|id, _| containers.contains(id.as_str()));
+        self.last_words.retain(|id, _| containers.contains(id.as_str()));
     }
 
     /// Whether a container counts as started.

@@ -14,15 +14,18 @@
 //! Sandboxes and containers carry marks ([`marks`]) of what they were made from, which is how an
 //! edit shows and how a backoff survives.
 
+mod answers;
 mod event;
 pub mod marks;
 mod memory;
+pub mod names;
 mod observe;
 mod plan;
 mod status;
 mod worker;
 
 pub use self::{
+    answers::{Answered, Answers, ProbeKind},
     event::{Event, EventSink},
     memory::{Condemned, Failed, Health, Memory, Target, Why},
     plan::{Action, Intent, Keep, Plan, plan},

@@ -121,7 +121,7 @@ pub struct Ended {
     pub exit_code: i32,
     /// The runtime's word: `Completed`, `Error`, `OOMKilled`, ….
     pub reason: String,
-    /// The runtime's words.
+    /// The container's own last words, or the runtime's.
     pub message: String,
     /// When it was started.
     pub started_at: Option<SystemTime>,
@@ -227,7 +227,7 @@ fn container_status(
         image_ref: latest.map(|latest| latest.image_ref.clone()),
         pid: latest.and_then(|latest| latest.details.as_ref()?.pid),
         state: state(wanted, latest, memory, plan),
-        last: found.pop().map(ended),
+        last: found.pop().map(|found| ended(found, memory)),
         restarts: latest.map_or(0, |latest| latest.attempt),
         started: health.started,
         ready: health.ready,
@@ -263,25 +263,27 @@ fn state(
             waiting("ContainerCreating", "", None)
         }
         Some(latest) => match plan.restarts.get(&wanted.name) {
-            Some(due) => waiting("CrashLoopBackOff", &ended_text(latest), Some(*due)),
-            None => State::Ended(ended(latest)),
+            Some(due) => {
+                waiting("CrashLoopBackOff", &ended_text(&ended(latest, memory)), Some(*due))
+            }
+            None => State::Ended(ended(latest, memory)),
         },
     }
 }
 
-fn ended(found: &inventory::Container) -> Ended {
+fn ended(found: &inventory::Container, memory: &Memory) -> Ended {
     let details = found.details.clone().unwrap_or_default();
+    let own = memory.last_words.get(&found.id).filter(|words| !words.is_empty());
     Ended {
         exit_code: details.exit_code.unwrap_or(-1),
         reason: details.reason,
-        message: details.message,
+        message: own.cloned().unwrap_or(details.message),
         started_at: details.started_at,
         finished_at: details.finished_at,
     }
 }
 
-fn ended_text(found: &inventory::Container) -> String {
-    let ended = ended(found);
+fn ended_text(ended: &Ended) -> String {
     match ended.reason.as_str() {
         "" => format!("ended with status {}", ended.exit_code),
         reason => format!("ended with status {} ({reason})", ended.exit_code),

@@ -36,9 +36,9 @@ use std::{
 use nix::mount::MsFlags;
 
 pub use self::{
-    remove::{list, remove, remove_claim},
+    remove::{list, remove, remove_claim, remove_volume},
     sub_path::{bind, sub_path_target},
-    termination::{last_word, termination_file},
+    termination::{last_lines, last_word, termination_file, termination_path},
 };
 use crate::{
     model::{FileContent, FsGroup, HostPathType, Medium, Pod, VolumeSource},

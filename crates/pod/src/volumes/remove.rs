@@ -41,6 +41,18 @@ pub fn remove(roots: &Roots, uid: &str) -> Result<(), VolumeError> {
     remove_all(&directory)
 }
 
+/// Removes an `emptyDir` with all that is in it, so that it can be made anew. Idempotent.
+///
+/// # Errors
+/// What stands in the way; some of it may be left.
+pub fn remove_volume(roots: &Roots, uid: &str, name: &str) -> Result<(), VolumeError> {
+    let directory = roots.volume(uid, name);
+    if let Some(path) = mounts::below(&directory)?.into_iter().next() {
+        return Err(VolumeError::Mounted { path });
+    }
+    remove_all(&directory)
+}
+
 /// Removes a claim with all that is in it. Idempotent.
 ///
 /// # Errors

@@ -366,3 +366,26 @@ fn a_last_word_is_read_up_to_its_limit() {
     }
     assert_eq!(names(file.parent().unwrap()), ["2", "3"]);
 }
+
+#[test]
+fn the_end_of_a_log_stands_in_for_a_last_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("0.log");
+    let of = |text: &str| {
+        fs::write(&log, text).unwrap();
+        last_lines(&log)
+    };
+    let time = "2026-01-02T03:04:05.000000006Z";
+    assert_eq!(last_lines(&log), None, "there is no log");
+    assert_eq!(of(""), None);
+    assert_eq!(of("no log\n"), None);
+    let text =
+        format!("{time} stdout F one\n{time} stderr P tw\n{time} stderr F o\n{time} stdout F \n");
+    assert_eq!(of(&text).as_deref(), Some("one\ntwo"));
+    let line = |number| format!("{time} stdout F {number}\n");
+    let many: String = (0..200).map(line).collect();
+    let last = of(&many).unwrap();
+    assert_eq!((last.lines().count(), last.lines().next()), (80, Some("120")));
+    let long: String = (0..2000).map(|_| format!("{time} stdout F {}\n", "x".repeat(99))).collect();
+    assert_eq!(of(&long).unwrap().len(), 2047, "the last line's end is not shown");
+}

@@ -43,6 +43,7 @@ impl Manager {
         }));
         if !request.dry_run {
             self.take(new, request.set.as_deref())?;
+            self.find_lost_again();
             self.prune(&pruned)?;
             self.reconcile();
         }

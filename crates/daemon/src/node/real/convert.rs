@@ -1,6 +1,6 @@
 //! From what a worker sees to what the API shows.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use crilet_api as api;
 use crilet_cri::{
@@ -9,7 +9,7 @@ use crilet_cri::{
 };
 use crilet_pod::{
     model::{self, Handler, VolumeSource},
-    sync::{ContainerStatus, Ended, Intent, Phase, State, Status},
+    sync::{Answers, ContainerStatus, Ended, Intent, Phase, ProbeKind, State, Status},
 };
 use jiff::Timestamp;
 
@@ -211,6 +211,32 @@ fn probes(container: &model::Container) -> Vec<api::ProbeStatus> {
         Some(api::ProbeStatus { kind, question: question(probe), ..Default::default() })
     })
     .collect()
+}
+
+/// Puts what probes were answered last into a pod that is to be shown.
+pub(super) fn answers(pod: &mut Arc<api::Pod>, answers: &Answers) {
+    if pod.containers.iter().all(|container| container.probes.is_empty()) {
+        return;
+    }
+    for container in &mut Arc::make_mut(pod).containers {
+        let Some(id) = &container.id else { continue };
+        for probe in &mut container.probes {
+            let kind = match probe.kind {
+                api::ProbeKind::Startup => ProbeKind::Startup,
+                api::ProbeKind::Liveness => ProbeKind::Liveness,
+                api::ProbeKind::Readiness => ProbeKind::Readiness,
+            };
+            let Some(last) = answers.last(id, kind) else { continue };
+            probe.result = match last.verdict {
+                None => api::ProbeResult::Unknown,
+                Some(true) => api::ProbeResult::Success,
+                Some(false) => api::ProbeResult::Failure,
+            };
+            probe.in_a_row = last.in_a_row;
+            probe.last_at = Some(time(last.at));
+            probe.message = Some(last.message).filter(|words| !words.is_empty());
+        }
+    }
 }
 
 fn question(probe: &model::Probe) -> String {

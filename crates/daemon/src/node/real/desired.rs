@@ -123,7 +123,8 @@ fn overlap(one: &PortMapping, other: &PortMapping) -> bool {
     addresses && one.host_port == other.host_port && one.protocol == other.protocol
 }
 
-fn problem(reason: &str, message: String) -> Problem {
+/// A problem since now.
+pub(super) fn problem(reason: &str, message: String) -> Problem {
     Problem { reason: reason.to_owned(), message, since: Timestamp::now(), findings: Vec::new() }
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crilet_api::{
-    ApiError, ApplyReport, ApplyRequest, ImageGcReport, ImageGcRequest, PodRef, RestartRequest,
-    StopRequest,
+    ApiError, ApplyReport, ApplyRequest, ImageGcReport, ImageGcRequest, PodRef, Problem,
+    RestartRequest, StopRequest,
 };
 use crilet_core::ErrorChain;
 use crilet_cri::inventory::{self, Detail};
@@ -68,6 +68,8 @@ pub(super) struct Manager {
     pub(super) view: Arc<View>,
     pub(super) sources: Sources,
     pub(super) applied: BTreeMap<PodRef, Kept>,
+    /// What was applied and cannot be read any more.
+    lost: Vec<Problem>,
     pub(super) workers: BTreeMap<PodRef, Worked>,
     pub(super) images: Images,
     tasks: JoinSet<PodRef>,
@@ -90,23 +92,15 @@ impl Manager {
         view: Arc<View>,
         stop: CancellationToken,
     ) -> Self {
-        let good = store.good().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot read what was good before");
-            Vec::new()
-        });
-        let applied = store.applied().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot read what was applied");
-            Vec::new()
-        });
-        let read = |applied: Applied| match read_applied(&applied, &options) {
-            Some(pod) => Some((applied.pod.clone(), Kept { applied, pod })),
-            None => {
-                tracing::error!(pod = %applied.pod, "what was applied cannot be read any more");
-                None
-            }
-        };
+        let good = store.good().map(|good| (good.all, good.damaged));
+        let (good, unusable) = good.unwrap_or_else(|error| (Vec::new(), vec![error.to_string()]));
+        for what in unusable {
+            tracing::error!(what, "a manifest that was good before cannot be read");
+        }
+        let (applied, lost) = read_all_applied(&store, &options);
         Self {
-            applied: applied.into_iter().filter_map(read).collect(),
+            applied,
+            lost,
             sources: Sources::new(config.pods_dir.clone(), options, good),
             images: Images::new(config.images),
             shared,
@@ -146,6 +140,8 @@ impl Manager {
                 () = tokio::time::sleep_until(due) => {
                     let again = self.sources.scan(&self.store);
                     look_at = again.map(|wait| Instant::now() + wait);
+                    // First, so that nobody takes the name of what has yet to go.
+                    self.find_orphans().await;
                     self.reconcile();
                 }
                 _ = relist.tick() => self.relist().await,
@@ -158,8 +154,9 @@ impl Manager {
 
     /// Makes the workers be those of the pods that should be there.
     pub(super) fn reconcile(&mut self) {
-        let Desired { pods, problems, .. } =
+        let Desired { pods, mut problems, .. } =
             desired::merge(&self.sources, &self.applied, self.backoff);
+        problems.extend(self.lost.iter().cloned());
         self.view.set_problems(problems);
         for (key, entry) in &pods {
             self.want(key, entry);
@@ -252,9 +249,7 @@ impl Manager {
                 return self.view.set_runtime(Err(ErrorChain(&error).to_string()));
             }
         };
-        if !self.orphans_found {
-            self.find_orphans().await;
-        }
+        self.find_orphans().await;
         let mut seen: BTreeMap<String, String> = BTreeMap::new();
         for pod in pods.iter().filter(|pod| marks::is_kept(pod)) {
             let states = pod.containers.iter().map(|found| format!("{} {}", found.id, found.state));
@@ -272,28 +267,41 @@ impl Manager {
         self.images.relisted(client, &self.view).await;
     }
 
-    /// Takes down what nobody wants any more. Only once, and only when it is known what is wanted.
+    /// What was lost may have been given anew.
+    pub(super) fn find_lost_again(&mut self) {
+        if !self.lost.is_empty() {
+            self.lost = read_all_applied(&self.store, self.sources.options()).1;
+        }
+    }
+
+    /// Takes down what nobody wants any more. Only once, and only when it is known what is wanted:
+    /// what is missing because it could not be read must not look like what was taken away.
     async fn find_orphans(&mut self) {
-        if self.sources.unusable.is_some() {
+        if self.orphans_found || !self.sources.are_known() || !self.lost.is_empty() {
             return;
         }
         let desired = desired::merge(&self.sources, &self.applied, self.backoff);
         let mut wanted: BTreeSet<String> = desired.uids().into_iter().map(Into::into).collect();
         wanted.extend(self.workers.values().map(|worked| worked.keeper.wanted().pod.uid.clone()));
         let roots = Roots::below(&self.shared.data);
-        match orphans::find(&self.shared.client, &roots, &wanted).await {
-            Ok(orphans) => {
-                self.orphans_found = true;
-                for pod in orphans {
-                    tracing::info!(pod = %pod.full_name(), uid = pod.uid, "nobody wants this pod any more");
-                    let key = PodRef::new(&pod.namespace, &pod.name);
-                    let entry = Entry { pod, source: Default::default(), problems: Vec::new() };
-                    if !self.workers.contains_key(&key) {
-                        self.start(&key, entry, Intent::Delete);
-                    }
-                }
+        let orphans = match orphans::find(&self.shared.client, &roots, &wanted).await {
+            Ok(orphans) => orphans,
+            Err(error) => {
+                tracing::warn!(error = %ErrorChain(&error), "cannot look for orphans");
+                return;
             }
-            Err(error) => tracing::warn!(error = %ErrorChain(&error), "cannot look for orphans"),
+        };
+        self.orphans_found = true;
+        for pod in orphans {
+            let key = PodRef::new(&pod.namespace, &pod.name);
+            if self.workers.contains_key(&key) {
+                // Its turn comes when the name is free.
+                self.orphans_found = false;
+                continue;
+            }
+            tracing::info!(pod = %pod.full_name(), uid = pod.uid, "nobody wants this pod any more");
+            let entry = Entry { pod, source: Default::default(), problems: Vec::new() };
+            self.start(&key, entry, Intent::Delete);
         }
     }
 }
@@ -309,6 +317,35 @@ pub(super) fn leave(worked: &mut Worked, grace: Option<Duration>) {
     worked.leaving = true;
     let wanted = worked.keeper.wanted();
     worked.keeper.want(Wanted { intent: Intent::Delete, grace, ..wanted });
+}
+
+/// What was applied, and a problem for each of it that cannot be read any more.
+fn read_all_applied(
+    store: &Store,
+    options: &ReadOptions,
+) -> (BTreeMap<PodRef, Kept>, Vec<Problem>) {
+    let (stored, mut lost) = match store.applied() {
+        Ok(stored) => (stored.all, stored.damaged),
+        Err(error) => (Vec::new(), vec![error.to_string()]),
+    };
+    let mut read = BTreeMap::new();
+    for applied in stored {
+        match read_applied(&applied, options) {
+            Some(pod) => {
+                read.insert(applied.pod.clone(), Kept { applied, pod });
+            }
+            None => lost.push(format!("the manifest of pod `{}`", applied.pod)),
+        }
+    }
+    let problem = |what: String| {
+        tracing::error!(what, "what was applied cannot be read any more");
+        let message = format!(
+            "what was applied cannot be read any more; apply it again, until then no pod is \
+             removed because nobody wants it: {what}"
+        );
+        desired::problem("LostManifest", message)
+    };
+    (read, lost.into_iter().map(problem).collect())
 }
 
 /// Reads an applied pod out of the texts that it came in.

@@ -33,9 +33,10 @@ mod tests;
 use std::{
     io,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    time::Duration,
 };
 
 use crilet_api::{
@@ -44,7 +45,13 @@ use crilet_api::{
 };
 use crilet_cri::Client;
 use crilet_log::LogError;
-use crilet_pod::{StateDir, images::Credentials, manifest::ReadOptions, render::NodeFacts, sync};
+use crilet_pod::{
+    StateDir,
+    images::Credentials,
+    manifest::ReadOptions,
+    render::NodeFacts,
+    sync::{self, names::Directory},
+};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -61,6 +68,9 @@ use self::{
 };
 use super::{Answer, Node};
 use crate::{Config, EventLog};
+
+/// How often volumes with a limit are measured at least, the kubelet's `evictionMonitoringPeriod`.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the node stands on.
 #[derive(Debug)]
@@ -148,13 +158,17 @@ impl RealNode {
             data,
             credentials,
             keep_dead: AtomicUsize::new(dead(config)),
+            measure_every: config.relist_interval.min(MEASURE_EVERY),
             pulls: sync::Pulls::new(pulls(config)),
+            answers: Arc::default(),
+            names: Directory::default(),
             events: Arc::clone(&view) as Arc<dyn sync::EventSink>,
         });
         let stop = CancellationToken::new();
         let rotator =
             logs::rotator(shared.client.clone(), &config.logs, &state, Arc::clone(&view))?;
         let rotator = tokio::spawn(rotator.run(stop.clone()));
+        let names = tokio::spawn(keep_names(Arc::clone(&shared), stop.clone()));
         let (commands, receiver) = mpsc::channel(64);
         let manager = Manager::new(
             config,
@@ -174,7 +188,7 @@ impl RealNode {
             view,
             commands,
             stop,
-            tasks: Mutex::new(vec![manager, rotator]),
+            tasks: Mutex::new(vec![manager, rotator, names]),
         }))
     }
 
@@ -203,6 +217,13 @@ impl RealNode {
         let ok = unreachable.is_none();
         let message = unreachable.unwrap_or_default();
         vec![Check { name: "runtime".to_owned(), ok, message }, sources, pods]
+    }
+}
+
+async fn keep_names(shared: Arc<sync::Node>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = shared.names.keep_current(Path::new("/etc/hosts")) => {}
     }
 }
 
@@ -254,11 +275,15 @@ impl Node for RealNode {
     }
 
     fn pods(&self) -> PodList {
-        self.view.list()
+        let mut list = self.view.list();
+        list.items.iter_mut().for_each(|pod| convert::answers(pod, &self.shared.answers));
+        list
     }
 
     fn pod(&self, pod: &PodRef) -> Option<Arc<Pod>> {
-        self.view.get(pod)
+        let mut pod = self.view.get(pod)?;
+        convert::answers(&mut pod, &self.shared.answers);
+        Some(pod)
     }
 
     fn revision(&self) -> watch::Receiver<u64> {

@@ -35,6 +35,8 @@ pub(super) struct Sources {
     known: BTreeMap<PathBuf, Known>,
     /// Why the directory itself cannot be used.
     pub(super) unusable: Option<Findings>,
+    /// Whether the last look saw every source whole.
+    is_settled: bool,
 }
 
 /// What is known of a source.
@@ -59,7 +61,14 @@ impl Sources {
             Some((good.source, Known { good: Some(manifests), ..Known::default() }))
         });
         let known = remembered.collect();
-        Self { root, options, known, unusable: None }
+        Self { root, options, known, unusable: None, is_settled: false }
+    }
+
+    /// Whether it is known of every source which pods it wants: all have been read, none is being
+    /// written, and none is wrong without a former text to go by.
+    pub(super) fn are_known(&self) -> bool {
+        self.is_settled
+            && self.known.values().all(|known| known.good.is_some() || known.wrong.is_none())
     }
 
     /// Every source by its path.
@@ -79,6 +88,7 @@ impl Sources {
             Err(findings) => {
                 // Not to know what should run is no reason to end what does.
                 self.unusable = Some(findings);
+                self.is_settled = false;
                 return None;
             }
         };
@@ -89,7 +99,9 @@ impl Sources {
             self.forget(&path, store);
         }
         let waits = listed.iter().filter_map(|source| self.look(source, store));
-        waits.collect::<Vec<_>>().into_iter().min()
+        let again = waits.collect::<Vec<_>>().into_iter().min();
+        self.is_settled = again.is_none();
+        again
     }
 
     fn look(&mut self, source: &Source, store: &Store) -> Option<Duration> {
@@ -203,5 +215,44 @@ fn kind(kind: EventKind) -> Option<Change> {
         EventKind::Access(_) => None,
         EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => Some(Change::UnderWay),
         _ => Some(Change::Done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n\
+                       spec: {containers: [{name: a, image: busybox}]}\n";
+
+    /// Writes a file as careful people do it: whole, and its time long ago.
+    fn put(root: &Path, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = root.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    }
+
+    #[test]
+    fn what_is_wanted_is_known_only_when_every_source_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("pods");
+        let store = Store::open(&directory.path().join("data")).unwrap();
+        let mut sources = Sources::new(root.clone(), ReadOptions::default(), Vec::new());
+        assert!(!sources.are_known(), "nothing was read yet");
+        fs::create_dir(&root).unwrap();
+        assert_eq!(sources.scan(&store), None);
+        assert!(sources.are_known());
+        put(&root, "web.yaml", &POD.replace("image", "imgae"));
+        assert_eq!(sources.scan(&store), None);
+        assert!(!sources.are_known(), "which pods does it want?");
+        put(&root, "web.yaml", POD);
+        assert_eq!(sources.scan(&store), None);
+        assert!(sources.are_known());
+        put(&root, "web.yaml", "kind: ");
+        assert_eq!(sources.scan(&store), None);
+        assert!(sources.are_known(), "it was good before");
     }
 }

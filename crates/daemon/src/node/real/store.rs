@@ -57,6 +57,14 @@ impl Good {
     }
 }
 
+/// What was read of one kind of wish.
+#[derive(Debug)]
+pub(super) struct Stored<T> {
+    pub(super) all: Vec<T>,
+    /// Files that cannot be used, each with the reason: there was a wish that is not known now.
+    pub(super) damaged: Vec<String>,
+}
+
 /// The files.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -72,7 +80,7 @@ impl Store {
         Ok(Self { root: root.to_owned() })
     }
 
-    pub(super) fn applied(&self) -> io::Result<Vec<Applied>> {
+    pub(super) fn applied(&self) -> io::Result<Stored<Applied>> {
         read_all(&nested(&self.root.join("applied"))?)
     }
 
@@ -94,7 +102,7 @@ impl Store {
         if stopped { save(&path, b"") } else { forget(&path) }
     }
 
-    pub(super) fn good(&self) -> io::Result<Vec<Good>> {
+    pub(super) fn good(&self) -> io::Result<Stored<Good>> {
         read_all(&files(&self.root.join("good"))?)
     }
 
@@ -160,17 +168,15 @@ fn nested(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Reads what can be read. A file that cannot is left as it is and told: somebody else wrote it,
 /// for this side replaces files whole.
-fn read_all<T: DeserializeOwned>(paths: &[PathBuf]) -> io::Result<Vec<T>> {
-    let mut all = Vec::new();
+fn read_all<T: DeserializeOwned>(paths: &[PathBuf]) -> io::Result<Stored<T>> {
+    let mut stored = Stored { all: Vec::new(), damaged: Vec::new() };
     for path in paths {
         match serde_json::from_slice(&fs::read(path)?) {
-            Ok(one) => all.push(one),
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "a file of the daemon is damaged");
-            }
+            Ok(one) => stored.all.push(one),
+            Err(error) => stored.damaged.push(format!("`{}`: {error}", path.display())),
         }
     }
-    Ok(all)
+    Ok(stored)
 }
 
 #[cfg(test)]
@@ -189,24 +195,27 @@ mod tests {
         store.set_stopped(&pod, true).unwrap();
         store.save_good(&good).unwrap();
         let store = Store::open(directory.path()).unwrap();
-        assert_eq!(store.applied().unwrap(), [applied]);
-        assert_eq!(store.good().unwrap(), std::slice::from_ref(&good));
+        assert_eq!(store.applied().unwrap().all, [applied]);
+        assert_eq!(store.good().unwrap().all, std::slice::from_ref(&good));
         assert!(store.is_stopped(&pod));
         for _ in 0..2 {
             store.forget_applied(&pod).unwrap();
             store.set_stopped(&pod, false).unwrap();
             store.forget_good(&good.source).unwrap();
         }
-        assert!(store.applied().unwrap().is_empty() && store.good().unwrap().is_empty());
+        assert!(store.applied().unwrap().all.is_empty() && store.good().unwrap().all.is_empty());
         assert!(!store.is_stopped(&pod));
     }
 
     #[test]
-    fn a_damaged_file_holds_up_nothing() {
+    fn a_damaged_file_holds_up_nothing_and_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         fs::create_dir_all(directory.path().join("applied/default")).unwrap();
-        fs::write(directory.path().join("applied/default/x.json"), "{").unwrap();
-        assert!(store.applied().unwrap().is_empty());
+        let path = directory.path().join("applied/default/x.json");
+        fs::write(&path, "{").unwrap();
+        let stored = store.applied().unwrap();
+        assert!(stored.all.is_empty());
+        assert!(stored.damaged[0].contains(&path.display().to_string()), "{:?}", stored.damaged);
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Dura
 
 use crilet_api::{
     Action, ApiError, ApplyRequest, ContainerState, Desired, ErrorCode, ManifestFile,
-    ManifestSource, Phase, Pod, PodRef, RestartRequest, StopRequest,
+    ManifestSource, Phase, Pod, PodRef, ProbeResult, RestartRequest, StopRequest,
 };
 use crilet_cri::{
     Client,
@@ -178,6 +178,57 @@ async fn what_ends_is_started_again() {
 }
 
 #[tokio::test]
+async fn last_words_are_told() {
+    let bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    let pod = bed.ready().await;
+    let file = bed.directory.path().join(format!("data/pods/{}/containers/a/0", pod.uid));
+    fs::write(file, "the disk is on fire\n").unwrap();
+    assert!(bed.fake.exit_container("a", 3));
+    let again = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.restarts() == 1 && pod.is_ready());
+    let pod = bed.until("started again", again).await.unwrap();
+    let last = pod.containers[0].last_termination.as_ref().unwrap();
+    assert_eq!(last.message.as_deref(), Some("the disk is on fire\n"));
+}
+
+#[tokio::test]
+async fn a_pod_that_fills_a_volume_makes_way_and_comes_back_with_it_emptied() {
+    let bed = Bed::start().await;
+    let volumes = "volumes: [{name: v, emptyDir: {sizeLimit: 64Ki}}]\n  containers:";
+    let mount = "command: [sleep], volumeMounts: [{name: v, mountPath: /v}]";
+    let text = web("sleep").replace("command: [sleep]", mount).replace("containers:", volumes);
+    bed.write("web.yaml", &text);
+    let first = bed.ready().await;
+    let volume = bed.directory.path().join(format!("data/pods/{}/volumes/v", first.uid));
+    fs::write(volume.join("little"), vec![1; 1000]).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let same = bed.ready().await;
+    assert_eq!(ids(&same), ids(&first), "it is within its limit");
+    fs::write(volume.join("much"), vec![1; 100_000]).unwrap();
+    let anew = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.is_ready() && ids(pod) != ids(&first));
+    bed.until("made anew", anew).await;
+    assert_eq!(fs::read_dir(&volume).unwrap().count(), 0);
+    let (_, events) = bed.node.events().since(None);
+    let evicted = events.iter().find(|event| event.reason == "Evicted").unwrap();
+    assert!(evicted.message.contains("volume `v` holds"), "{evicted:?}");
+}
+
+#[tokio::test]
+async fn what_probes_are_answered_is_shown() {
+    let bed = Bed::start().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let probe = format!("readinessProbe: {{tcpSocket: {{host: 127.0.0.1, port: {port}}}}}");
+    bed.write("web.yaml", &web("sleep").replace("command: [sleep]", &probe));
+    bed.ready().await;
+    let pod = bed.node.pod(&key()).unwrap();
+    let shown = &pod.containers[0].probes[0];
+    assert_eq!((shown.result, shown.in_a_row), (ProbeResult::Success, 1), "{shown:?}");
+    assert!(shown.last_at.is_some() && shown.message.is_none());
+    assert_eq!(bed.node.pods().items[0].containers, pod.containers);
+}
+
+#[tokio::test]
 async fn an_edit_that_cannot_be_used_leaves_the_pod_alone_even_over_a_restart() {
     let mut bed = Bed::start().await;
     bed.write("web.yaml", &web("sleep"));
@@ -252,6 +303,33 @@ async fn an_applied_pod_lives_in_the_daemon() {
     bed.gone().await;
     let missing = bed.node.delete(key(), StopRequest::default()).await.unwrap_err();
     assert_eq!(missing.code, ErrorCode::NoSuchPod);
+}
+
+#[tokio::test]
+async fn what_was_applied_and_cannot_be_read_any_more_is_told_and_runs_on() {
+    let mut bed = Bed::start().await;
+    bed.apply(&web("sleep"), |_| ()).await;
+    bed.ready().await;
+    bed.node.shutdown().await;
+    let path = bed.directory.path().join("data/applied/default/web.json");
+    let written = fs::read(&path).unwrap();
+    fs::write(&path, &written[..written.len() / 2]).unwrap();
+    bed.restart().await;
+    let told = async {
+        while bed.node.info().problems.is_empty() || bed.node.info().runtime.version.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+    let problems = bed.node.info().problems;
+    assert_eq!(problems[0].reason, "LostManifest");
+    assert!(problems[0].message.contains(&path.display().to_string()), "{problems:?}");
+    let left = inventory::read(&bed.client().await, Detail::Lists).await.unwrap();
+    assert_eq!(left.len(), 1, "it runs on");
+    bed.apply(&web("sleep"), |_| ()).await;
+    let again = bed.ready().await;
+    assert_eq!(again.sandbox.as_ref().unwrap().id, left[0].id);
+    assert!(bed.node.info().problems.is_empty());
 }
 
 #[tokio::test]

@@ -90,6 +90,7 @@ impl<'a> Planner<'a> {
         sandbox.state == PodState::Ready
             && networked
             && !self.memory.stopped.contains(&sandbox.id)
+            && !self.memory.evicted.contains(&sandbox.id)
             && !self.memory.busy.contains(&Target::Sandbox(sandbox.id.clone()))
             && sandbox.annotations.get(marks::SANDBOX_HASH) == Some(&self.pod.sandbox_hash)
             && !self.has_edited_init(sandbox)

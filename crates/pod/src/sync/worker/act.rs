@@ -32,6 +32,8 @@ pub(super) enum Effect {
     Nothing,
     SandboxStopped(String),
     FilesRemoved,
+    /// What volumes of the pod hold more than they may, in words.
+    OverLimit(String),
     /// A container runs whose hook after the start failed.
     HookFailed {
         container: String,

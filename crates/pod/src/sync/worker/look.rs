@@ -6,12 +6,16 @@ use crilet_core::ErrorChain;
 use crilet_cri::inventory::{Container as Found, ContainerState, Pod as Sandbox, PodState};
 
 use super::{
-    FIRST_RETRY, Health, LAST_RETRY, Target, Worker,
+    FIRST_RETRY, Health, LAST_RETRY, Node, Target, Worker,
     ask::{self, Asker},
     exits::Watched,
     observe,
 };
-use crate::model::{Container, Pod, Probe};
+use crate::{
+    model::{Container, Pod, Probe, TerminationPolicy},
+    sync::names::Present,
+    volumes::{self, Roots},
+};
 
 impl Worker {
     /// Looks at the pod and watches what runs.
@@ -32,7 +36,42 @@ impl Worker {
             containers().any(|found| found.id == id && found.state == ContainerState::Running)
         };
         self.probes.retain(running);
+        for found in containers() {
+            self.hear_last_words(pod, found);
+        }
         self.observed = observed;
+        self.node.names.set(&pod.uid, self.present(pod));
+    }
+
+    /// Reads once what a container that has ended left to say.
+    fn hear_last_words(&mut self, pod: &Pod, found: &Found) {
+        let Some(termination) = pod.container(&found.name).and_then(|it| it.termination.as_ref())
+        else {
+            return;
+        };
+        if found.state != ContainerState::Exited || self.memory.last_words.contains_key(&found.id) {
+            return;
+        }
+        let roots = Roots::below(&self.node.data);
+        let file = volumes::termination_path(&roots, &pod.uid, &found.name, found.attempt);
+        let details = found.details.as_ref();
+        let failed = details.and_then(|details| details.exit_code).is_some_and(|code| code != 0);
+        let log = || {
+            let wanted = termination.policy == TerminationPolicy::FallbackToLogsOnError && failed;
+            volumes::last_lines(details.filter(|_| wanted)?.log_path.as_deref()?)
+        };
+        let words = volumes::last_word(&file).or_else(log).unwrap_or_default();
+        self.memory.last_words.insert(found.id.clone(), words);
+    }
+
+    /// Where the pod is found by others.
+    fn present(&self, pod: &Arc<Pod>) -> Option<Present> {
+        let up = |sandbox: &&Sandbox| {
+            sandbox.state == PodState::Ready && !self.memory.stopped.contains(&sandbox.id)
+        };
+        let newest = |sandbox: &&Sandbox| (sandbox.attempt, sandbox.created_at);
+        let sandbox = self.observed.iter().filter(up).max_by_key(newest)?;
+        present(&self.node, pod, sandbox).filter(|present| !present.addresses.is_empty())
     }
 
     /// Asks the runtime until it answers; a restart of it is no reason to give up.
@@ -93,6 +132,17 @@ impl Worker {
 fn before(container: &Container) -> Health {
     let started = container.probes.startup.is_none();
     Health { started, ready: started && container.probes.readiness.is_none() }
+}
+
+/// Where a pod is in one of its sandboxes; nothing if not all is known of that.
+pub(super) fn present(node: &Node, pod: &Arc<Pod>, sandbox: &Sandbox) -> Option<Present> {
+    let details = sandbox.details.as_ref()?;
+    let addresses = if details.host_network { &node.host_ips } else { &details.ips };
+    Some(Present {
+        pod: Arc::clone(pod),
+        file: node.state.hosts_file(&sandbox.id),
+        addresses: addresses.clone(),
+    })
 }
 
 /// A pod's first address; nothing on the host's network.

@@ -18,6 +18,7 @@ mod pulls;
 mod start;
 mod stop;
 mod tls;
+mod usage;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,7 @@ use crilet_cri::{Client, CriError, inventory::Pod as Sandbox};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,11 +44,11 @@ pub use self::pulls::Pulls;
 use self::{
     act::{Done, Effect},
     exits::Exits,
-    probes::{Kind, Running, Verdict},
+    probes::{Running, Verdict},
 };
 use super::{
-    Action, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan, Status, Target, Why,
-    observe::observe, plan, status,
+    Action, Answers, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan,
+    ProbeKind as Kind, Status, Target, Why, names::Directory, observe::observe, plan, status,
 };
 use crate::{StateDir, images::Credentials, model::Pod, render::NodeFacts};
 
@@ -73,8 +75,14 @@ pub struct Node {
     pub credentials: Credentials,
     /// How many ended containers of each name are kept.
     pub keep_dead: AtomicUsize,
+    /// How often volumes with a limit are measured.
+    pub measure_every: Duration,
     /// The pulls under way.
     pub pulls: Pulls,
+    /// What probes were answered last.
+    pub answers: Arc<Answers>,
+    /// Where pods find each other by name.
+    pub names: Directory,
     /// Who hears of events.
     pub events: Arc<dyn EventSink>,
 }
@@ -136,10 +144,11 @@ pub fn keep(
     wanted: Wanted,
     stop: CancellationToken,
 ) -> (Keeper, impl Future<Output = ()> + Send) {
+    node.names.expect(&wanted.pod.uid);
     let (wanted, wanted_receiver) = watch::channel(wanted);
     let (requests, request_receiver) = mpsc::unbounded_channel();
     let (status, status_receiver) = watch::channel(None);
-    let (probes, verdicts) = Running::new();
+    let (probes, verdicts) = Running::new(Arc::clone(&node.answers));
     let worker = Worker {
         node,
         wanted: wanted_receiver,
@@ -149,6 +158,7 @@ pub fn keep(
         observed: Vec::new(),
         written: None,
         tasks: JoinSet::new(),
+        measure_at: None,
         starts: BTreeMap::new(),
         exits: Exits::default(),
         probes,
@@ -174,6 +184,8 @@ struct Worker {
     /// The pod whose files have been written last.
     written: Option<Arc<Pod>>,
     tasks: JoinSet<Done>,
+    /// When volumes are measured again.
+    measure_at: Option<Instant>,
     /// Ends a start that is under way.
     starts: BTreeMap<Target, CancellationToken>,
     exits: Exits,
@@ -192,9 +204,10 @@ impl Worker {
             let gone = plan.gone && self.tasks.is_empty();
             self.begin(&wanted, &plan);
             self.update_files(&wanted);
+            self.measure_usage(&wanted);
             self.publish(&wanted, &plan);
             if gone {
-                return;
+                return self.node.names.set(&wanted.pod.uid, None);
             }
             self.wait(plan.wake).await;
         }
@@ -275,6 +288,7 @@ impl Worker {
                 }
             }
             () = sleep => {}
+            () = usage::due(self.measure_at) => {}
         }
     }
 
@@ -309,6 +323,7 @@ impl Worker {
                 self.memory.stopped.insert(id);
             }
             Effect::FilesRemoved => self.memory.files_removed = true,
+            Effect::OverLimit(message) => self.evict(message),
             Effect::HookFailed { container, message } => {
                 self.condemn(&container, Why::PostStartHook, None);
                 self.tell(None, true, "FailedPostStartHook", message);

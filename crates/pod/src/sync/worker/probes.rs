@@ -8,24 +8,23 @@
 use std::{
     collections::BTreeMap,
     future::Future,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 
-use super::ask::{Answer, AskError};
-use crate::model::{Probe, Probes};
+use super::{
+    Answers, Kind,
+    ask::{Answer, AskError},
+};
+use crate::{
+    model::{Probe, Probes},
+    sync::Answered,
+};
 
 /// How often an answer that could not be had is asked for again at once, as the kubelet does.
 const RETRIES: usize = 3;
-
-/// Which of a container's probes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Startup,
-    Liveness,
-    Readiness,
-}
 
 /// What a probe has found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +59,17 @@ impl Count {
         self.verdict = verdict;
         verdict
     }
+
+    /// The answer that was just taken, with what it counts for.
+    fn answered(&self, success: bool, message: &str) -> Answered {
+        Answered {
+            at: SystemTime::now(),
+            success,
+            message: message.to_owned(),
+            in_a_row: self.in_a_row,
+            verdict: self.verdict,
+        }
+    }
 }
 
 /// The probes of a pod's running containers.
@@ -67,13 +77,21 @@ impl Count {
 pub(super) struct Running {
     probed: BTreeMap<(String, Kind), (Probe, tokio::task::AbortHandle)>,
     tasks: JoinSet<()>,
+    told: Told,
+}
+
+/// Who hears of answers, and of what follows from them.
+#[derive(Debug, Clone)]
+struct Told {
+    answers: Arc<Answers>,
     verdicts: mpsc::UnboundedSender<Verdict>,
 }
 
 impl Running {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Verdict>) {
+    pub(super) fn new(answers: Arc<Answers>) -> (Self, mpsc::UnboundedReceiver<Verdict>) {
         let (verdicts, receiver) = mpsc::unbounded_channel();
-        (Self { probed: BTreeMap::new(), tasks: JoinSet::new(), verdicts }, receiver)
+        let told = Told { answers, verdicts };
+        (Self { probed: BTreeMap::new(), tasks: JoinSet::new(), told }, receiver)
     }
 
     /// Lets those probes of a container run that its state calls for, and no others.
@@ -104,8 +122,7 @@ impl Running {
                 task.abort();
             }
             if let Some(probe) = probe {
-                let task =
-                    one(key.clone(), probe.clone(), since, ask.clone(), self.verdicts.clone());
+                let task = one(key.clone(), probe.clone(), since, ask.clone(), self.told.clone());
                 self.probed.insert(key, (probe.clone(), self.tasks.spawn(task)));
             }
         }
@@ -115,26 +132,24 @@ impl Running {
 
     /// Ends the probes of all containers but these.
     pub(super) fn retain(&mut self, running: impl Fn(&str) -> bool) {
-        self.probed.retain(|(container, _), (_, task)| {
-            let keep = running(container);
+        let answers = &self.told.answers;
+        self.probed.retain(|key, (_, task)| {
+            let keep = running(&key.0);
             if !keep {
                 task.abort();
+                answers.forget(key);
             }
             keep
         });
     }
 }
 
-async fn one<A, F>(
-    (container, kind): (String, Kind),
-    probe: Probe,
-    since: SystemTime,
-    ask: A,
-    verdicts: mpsc::UnboundedSender<Verdict>,
-) where
+async fn one<A, F>(key: (String, Kind), probe: Probe, since: SystemTime, ask: A, told: Told)
+where
     A: Fn(&Probe) -> F,
     F: Future<Output = Result<Answer, AskError>>,
 {
+    let kind = key.1;
     let ran = SystemTime::now().duration_since(since).unwrap_or_default();
     tokio::time::sleep(probe.initial_delay.saturating_sub(ran)).await;
     let mut ticks = tokio::time::interval(probe.period);
@@ -147,14 +162,16 @@ async fn one<A, F>(
             Answer::Success => (true, String::new()),
             Answer::Failure(message) => (false, message),
         };
-        let Some(success) = count.take(&probe, success) else { continue };
-        let verdict = Verdict { container: container.clone(), kind, success, message };
+        let verdict = count.take(&probe, success);
+        told.answers.record(key.clone(), count.answered(success, &message));
+        let Some(success) = verdict else { continue };
+        let verdict = Verdict { container: key.0.clone(), kind, success, message };
         let over = match kind {
             Kind::Startup => true,
             Kind::Liveness => !success,
             Kind::Readiness => false,
         };
-        if verdicts.send(verdict).is_err() || over {
+        if told.verdicts.send(verdict).is_err() || over {
             return;
         }
     }
@@ -221,7 +238,7 @@ mod tests {
                 }
             }
         };
-        let (mut running, mut receiver) = Running::new();
+        let (mut running, mut receiver) = Running::new(Arc::default());
         running.follow("c", &probes, started, SystemTime::now(), ask);
         let mut seen = Vec::new();
         let end = tokio::time::sleep(Duration::from_secs(1000));

@@ -12,7 +12,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -23,6 +22,7 @@ use crilet_cri::{inventory::Pod as Sandbox, v1};
 use super::{
     Target,
     act::{Done, Effect, Failure, Job, at},
+    look,
     stop::run_hook,
 };
 use crate::{
@@ -62,6 +62,7 @@ impl Job {
         let start = marks::format_time(first_start.unwrap_or_else(SystemTime::now));
         config.annotations.insert(marks::FIRST_START.to_owned(), start);
         make_directory(Path::new(&config.log_directory))?;
+        self.empty_full_volumes().await?;
         self.make_volumes().await?;
         let handler = self.pod.runtime_handler.clone();
         let made = self.node.client.run_pod_sandbox(config, &handler).await;
@@ -162,7 +163,7 @@ impl Job {
         let Start { attempt, step, image_user, volumes } = start;
         let details = sandbox.details.clone().unwrap_or_default();
         let ips = if details.host_network { &self.node.host_ips } else { &details.ips };
-        let hosts_file = self.hosts_file(sandbox, ips)?;
+        let hosts_file = self.hosts_file(sandbox)?;
         let termination_file = self.termination_file(container, attempt)?;
         let mut facts = StartFacts {
             attempt,
@@ -202,16 +203,17 @@ impl Job {
         }
     }
 
-    fn hosts_file(&self, sandbox: &Sandbox, ips: &[std::net::IpAddr]) -> Result<PathBuf, Failure> {
+    fn hosts_file(&self, sandbox: &Sandbox) -> Result<PathBuf, Failure> {
+        let unknown = || Failure::new("FailedCreate", "the sandbox has not been looked at");
+        let present = look::present(&self.node, &self.pod, sandbox).ok_or_else(unknown)?;
         let node = Path::new("/etc/hosts");
         let node = if self.pod.uses_host_network() {
             at(node, fs::read_to_string(node))?
         } else {
             String::new()
         };
-        let text = render::hosts_file(&self.pod, ips, &node, &[]);
-        let path = self.node.state.hosts_file(&sandbox.id);
-        write_file(&path, text.as_bytes(), 0o644)?;
+        let path = present.file.clone();
+        at(&path, self.node.names.write(&self.pod.uid, present, &node))?;
         Ok(path)
     }
 
@@ -325,7 +327,7 @@ impl Job {
 }
 
 /// Does what may take long where it holds up nobody.
-async fn aside(
+pub(super) async fn aside(
     work: impl FnOnce() -> Result<(), VolumeError> + Send + 'static,
 ) -> Result<(), Failure> {
     match tokio::task::spawn_blocking(work).await {
@@ -334,7 +336,7 @@ async fn aside(
     }
 }
 
-fn volume_failure(error: &VolumeError) -> Failure {
+pub(super) fn volume_failure(error: &VolumeError) -> Failure {
     Failure::of("FailedMount", error)
 }
 
@@ -348,13 +350,4 @@ fn user_of(image: &v1::Image) -> ImageUser {
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
     if path.as_os_str().is_empty() { Ok(()) } else { at(path, fs::create_dir_all(path)) }
-}
-
-/// Containers of any user read the file, whatever the umask is.
-fn write_file(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    if let Some(directory) = path.parent() {
-        make_directory(directory)?;
-    }
-    at(path, fs::write(path, content))?;
-    at(path, fs::set_permissions(path, fs::Permissions::from_mode(mode)))
 }

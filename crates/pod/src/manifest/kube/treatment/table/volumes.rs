@@ -200,7 +200,11 @@ pub(super) const TYPES: &[Type] = &[
         title: "EmptyDirVolumeSource",
         fields: &[
             ("medium", Honoured, "`Memory`, `HugePages`, `HugePages-SIZE`"),
-            ("sizeLimit", Honoured, "enforced by the kernel in memory"),
+            (
+                "sizeLimit",
+                Honoured,
+                "enforced by the kernel in memory; on disk measured every 10 s, a pod over it is made anew with the volume emptied",
+            ),
         ],
     },
     Type {
