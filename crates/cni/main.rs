@@ -1,7 +1,7 @@
 //! `crilet-cni`: all of crilet's CNI plugins in one program, chosen by the name it is called by.
 //!
 //! `crilet cni install` lays a link for each plugin. Called by its own name, the first argument
-//! chooses, as in `crilet-cni bridge`.
+//! chooses, as in `crilet-cni bridge`. `dhcp daemon` keeps the leases of the plugin `dhcp`.
 
 use std::{
     env,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use crilet_cni::{
-    PLUGINS, find_plugin,
+    PLUGINS, dhcp_daemon, find_plugin,
     protocol::{Environment, run},
 };
 
@@ -28,6 +28,12 @@ fn main() -> ExitCode {
         speak(&mut io::stderr(), &words);
         return ExitCode::from(64);
     };
+    if let Some(flags) = daemon_flags(plugin.name(), env::args_os()) {
+        let is_passed = env::var("LISTEN_PID").is_ok_and(|id| id == std::process::id().to_string())
+            && env::var("LISTEN_FDS").is_ok_and(|count| count == "1");
+        let say = |words: &str| speak(&mut io::stderr(), &format!("dhcp: {words}\n"));
+        return ExitCode::from(dhcp_daemon(flags, is_passed, say));
+    }
     let environment = Environment::read(|name| env::var(name).ok());
     let spoken = run(plugin, environment, || {
         let mut bytes = Vec::new();
@@ -46,6 +52,18 @@ fn chosen(mut arguments: impl Iterator<Item = OsString>) -> Option<String> {
         return Some(name);
     }
     arguments.next()?.into_string().ok()
+}
+
+/// What follows `daemon`, when that is what the plugin dhcp is called for.
+fn daemon_flags(
+    plugin: &str,
+    arguments: impl Iterator<Item = OsString>,
+) -> Option<impl Iterator<Item = String>> {
+    let words: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let by_name = words.first().is_some_and(|word| word.rsplit('/').next() == Some("dhcp"));
+    let mut words = words.into_iter().skip(if by_name { 1 } else { 2 });
+    let is_daemon = plugin == "dhcp" && words.next().as_deref() == Some("daemon");
+    is_daemon.then_some(words)
 }
 
 /// A runtime that does not listen is told nothing; the exit status remains.

@@ -5,6 +5,7 @@ mod bandwidth;
 pub(crate) mod bed;
 mod bridge;
 mod chain;
+mod dhcp;
 mod firewall;
 mod flannel;
 mod host_device;

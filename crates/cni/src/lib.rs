@@ -27,7 +27,7 @@ pub use install::{InstallError, Installed, PROGRAM, install, uninstall};
 pub use leftovers::{Family, SharedChains, clean_chains, nat_works, shared_chains};
 pub use lock::remove_state;
 pub use network::{BRIDGE, NETWORK, Network, NoIpv6, choose};
-pub use plugin::{PLUGINS, find as find_plugin};
+pub use plugin::{PLUGINS, dhcp_daemon, find as find_plugin};
 pub use ports::{
     InvalidMapping, PodPorts, PortMapping, Protocol, PublishError, Published, forget_gone, publish,
     published, unpublish,

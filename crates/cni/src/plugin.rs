@@ -2,6 +2,7 @@
 
 mod bandwidth;
 mod bridge;
+mod dhcp;
 mod endpoint;
 mod firewall;
 mod flannel;
@@ -20,10 +21,13 @@ mod vlan;
 
 use crate::protocol::Plugin;
 
+pub use dhcp::daemon as dhcp_daemon;
+
 /// All plugins of the multi-call program.
 pub const PLUGINS: &[&dyn Plugin] = &[
     &bandwidth::Bandwidth,
     &bridge::Bridge,
+    &dhcp::Dhcp,
     &firewall::Firewall,
     &flannel::Flannel,
     &host_device::HostDevice,

@@ -33,9 +33,20 @@ const SETTLING: Duration = Duration::from_millis(100);
 fn main() -> Result<ExitCode> {
     match env::var(INSIDE) {
         Ok(pods) => inside(pods.parse()?)?,
-        Err(_) => CROWDS.into_iter().try_for_each(on_a_host)?,
+        Err(_) => crowds()?.into_iter().try_for_each(on_a_host)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many pods are to be there: the numbers after `--pods`, or all that are usual.
+fn crowds() -> Result<Vec<usize>> {
+    let mut words = env::args().skip_while(|word| word != "--pods").skip(1).peekable();
+    if words.peek().is_none() {
+        return Ok(CROWDS.to_vec());
+    }
+    let number =
+        |word: String| word.parse().with_context(|| format!("`{word}` is no number of pods"));
+    words.take_while(|word| !word.starts_with('-')).map(number).collect()
 }
 
 fn on_a_host(pods: usize) -> Result<()> {

@@ -50,6 +50,10 @@ impl Plugin for Bridge {
     fn del(&self, call: &Call) -> Result<(), PluginError> {
         let config = Config::read(call)?;
         let pod = pod_of(call);
+        let mut errors: Vec<PluginError> = Vec::new();
+        // What is given back over the pod's own link goes before it.
+        let (first, later) = endpoint::releases(config.ipam.as_deref());
+        errors.extend(first.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
         // Taking rules away and taking a link away both wait for the kernel's grace period; side by
         // side they wait once.
         let (rules, link) = std::thread::scope(|scope| {
@@ -61,15 +65,12 @@ impl Plugin for Bridge {
             let link = endpoint::remove_link(call);
             (rules.join(), link)
         });
-        let mut errors: Vec<PluginError> = Vec::new();
         errors.extend(link.err());
         match rules {
             Ok(results) => errors.extend(results.into_iter().filter_map(Result::err)),
             Err(_panic) => errors.push(PluginError::internal("the thread for rules died")),
         }
-        if let Some(ipam) = &config.ipam {
-            errors.extend(delegate::ask(ipam, Command::Del, call).err());
-        }
+        errors.extend(later.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
         // Where the network has no portmap, as CRI-O's need not have.
         errors.extend(crate::ports::published::forget(call.container_id()).err());
         all(errors)

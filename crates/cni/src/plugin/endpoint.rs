@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) use check::check;
 pub(super) use mac::{parse as parse_mac, random as random_mac, wanted as wanted_mac};
-pub(super) use pair::{Pair, add_pair, random_name};
+pub(super) use pair::{Pair, add_pair, random as random_bytes, random_name};
 
 /// The smallest packet that every IPv4 host must take, and the largest that a link can have.
 const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
@@ -60,6 +60,15 @@ pub(super) fn lease(ipam: &str, number: i64, call: &Call) -> Result<CniResult, P
         ip.interface = Some(number);
     }
     Ok(leased)
+}
+
+/// What address management is asked to release before the pod's link goes, and what after it: DHCP
+/// speaks over the link, while a lease of host-local is free only when nobody has the address.
+pub(super) fn releases(ipam: Option<&str>) -> (Option<&str>, Option<&str>) {
+    match ipam {
+        Some(super::dhcp::NAME) => (ipam, None),
+        other => (None, other),
+    }
 }
 
 /// Gives the pod's link its addresses and routes, and switches it on.

@@ -54,6 +54,11 @@ impl Plugin for Ptp {
 
     fn del(&self, call: &Call) -> Result<(), PluginError> {
         let ipam = delegate::address_management(call)?;
+        let (first, later) = endpoint::releases(ipam.as_deref());
+        let release = |ipam: Option<&str>| {
+            ipam.map_or(Ok(()), |ipam| delegate::ask(ipam, Command::Del, call))
+        };
+        let released = release(first);
         // Rules and link both wait for the kernel's grace period; side by side they wait once.
         let (rules, link) = std::thread::scope(|scope| {
             let rules = scope.spawn(|| masquerade::remove(pod_of(call)));
@@ -61,8 +66,7 @@ impl Plugin for Ptp {
             (rules.join(), link)
         });
         let died = |_| Err(PluginError::internal("the thread for rules died"));
-        let released = ipam.map_or(Ok(()), |ipam| delegate::ask(&ipam, Command::Del, call));
-        let results = [link, rules.unwrap_or_else(died), released];
+        let results = [released, link, rules.unwrap_or_else(died), release(later)];
         all(results.into_iter().filter_map(Result::err).collect())
     }
 

@@ -84,7 +84,7 @@ pub(in crate::plugin) fn random_name() -> Result<String, PluginError> {
 }
 
 /// Random bytes.
-pub(super) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PluginError> {
+pub(in crate::plugin) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PluginError> {
     const SOURCE: &str = "/dev/urandom";
     let mut bytes = [0; LENGTH];
     File::open(SOURCE)
