@@ -136,9 +136,11 @@ fn leaving_a_terminal(host: &Host) {
 }
 
 fn attached(host: &Host) {
-    // containerd takes input before it gives output, so what is said at once may not be seen.
+    // containerd takes input before it gives output, so what is said at once may not be seen; and it
+    // ends the output when the input does, so that is held open until the last words have come.
     let text = "touch /root/said\n\
-                { until grep -q got /root/said; do echo hello; sleep 0.1; done; echo end; } | \
+                { until grep -q got /root/said; do echo hello; sleep 0.1; done; echo end; \
+                until grep -q 'got end' /root/said; do sleep 0.1; done; } | \
                 crilet attach one >/root/said || echo $?\n\
                 tail -n 2 /root/said";
     assert_eq!(script(host, text), "9\ngot hello\ngot end\n");
