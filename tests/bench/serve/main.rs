@@ -1,0 +1,242 @@
+//! Measures `crilet serve` beside the raw calls over one open connection.
+//!
+//! The outer run makes an isolated host with crilet's own runtime and starts this program again
+//! inside it. A container tells that it runs by making a file, in the raw pod and in the kept one
+//! alike, so that nobody's own word is taken for it.
+
+mod many;
+mod one;
+#[path = "../report.rs"]
+mod report;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use crilet_cri::{Client, Endpoint, v1};
+use crilet_testkit::{Host, Images};
+use tokio::time::Instant;
+
+/// Set to the path of the binary under test when this program runs inside the host.
+const INSIDE: &str = "CRILET_BENCH_INSIDE";
+const IMAGE: &str = "crilet.test/busybox:1";
+const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
+/// Turns of every contender, unless `--rounds N` says otherwise.
+const ROUNDS: usize = 15;
+/// Where manifests are, and where containers tell that they run.
+const PODS: &str = "/root/pods";
+const TOLD: &str = "/root/told";
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = env::args().skip_while(|argument| argument != "--rounds").skip(1);
+    let rounds = arguments.next().map_or(Ok(ROUNDS), |count| count.parse())?;
+    match env::var_os(INSIDE) {
+        Some(crilet) => inside(&PathBuf::from(crilet), rounds)?,
+        None => on_a_host(rounds)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_a_host(rounds: usize) -> Result<()> {
+    let crilet = env!("CARGO_BIN_EXE_crilet");
+    let host = Host::start()?;
+    let archive = Images::archive("busybox", IMAGE)?;
+    host.command(crilet).args(["runtime", "up"]).success()?;
+    host.command(crilet).args(["image", "load"]).arg(&archive).success()?;
+    let inside = host
+        .command(env::current_exe()?)
+        .args(["--rounds", &rounds.to_string()])
+        .env(INSIDE, crilet)
+        .bound(Duration::from_secs(900));
+    report::print(&inside.success()?);
+    host.command(crilet).args(["runtime", "down"]).success()?;
+    host.stop()
+}
+
+fn inside(crilet: &Path, rounds: usize) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        fs::create_dir_all(PODS)?;
+        fs::create_dir_all(TOLD)?;
+        let client = Client::connect(&Endpoint::new(SOCKET)).await?;
+        let mut daemon = Daemon::start(crilet)?;
+        daemon.until_ready().await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        report::print(&format!("{:<34}{}", "daemon without pods", daemon.weight().await?));
+        one::measure(&client, rounds).await?;
+        many::measure(&client, &mut daemon).await
+    })
+}
+
+/// `crilet serve`, ended with this value.
+struct Daemon {
+    crilet: PathBuf,
+    child: Child,
+    began: Instant,
+}
+
+impl Daemon {
+    #[expect(clippy::disallowed_methods, reason = "the daemon is run as a service manager would")]
+    fn start(crilet: &Path) -> Result<Self> {
+        let began = Instant::now();
+        let child = Command::new(crilet)
+            .args(["-r", SOCKET, "serve", "--pods-dir", PODS])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create("/root/daemon.log")?)
+            .spawn()?;
+        Ok(Self { crilet: crilet.to_owned(), child, began })
+    }
+
+    /// Another daemon in its place, killed and not asked.
+    fn replace(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let next = Self::start(&self.crilet)?;
+        drop(std::mem::replace(self, next));
+        Ok(())
+    }
+
+    /// Waits until all pods are known; gives how long that took from the start on.
+    async fn until_ready(&self) -> Result<Duration> {
+        loop {
+            if ready().await {
+                return Ok(self.began.elapsed());
+            }
+            ensure!(self.began.elapsed() < Duration::from_secs(60), "the daemon is not ready");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Resident memory, and how much of a processor it takes over ten seconds.
+    async fn weight(&self) -> Result<String> {
+        let before = self.ticks()?;
+        let span = Duration::from_secs(10);
+        tokio::time::sleep(span).await;
+        let ticks = self.ticks()?.saturating_sub(before);
+        // A clock tick is 10 ms wherever Linux runs (sysconf(3), _SC_CLK_TCK).
+        let percent = f64::from(u32::try_from(ticks)?) / span.as_secs_f64();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let memory = |key: &str| -> Result<f64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+            let kibibytes: f64 = line.trim_matches([':', ' ', '\t', 'k', 'B']).trim().parse()?;
+            Ok(kibibytes * 1024.0 / 1e6)
+        };
+        let (now, peak) = (memory("VmRSS")?, memory("VmHWM")?);
+        Ok(format!("{now:.1} MB (peak {peak:.1}), {percent:.2} % of a processor"))
+    }
+
+    fn ticks(&self) -> Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        // utime and stime, fields 14 and 15 of proc_pid_stat(5).
+        let ticks = after.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        ticks.sum::<Result<u64, _>>().map_err(Into::into)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Whether the daemon says that it knows all pods.
+async fn ready() -> bool {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let ask = async {
+        let mut stream = tokio::net::UnixStream::connect("/run/crilet/crilet.sock").await?;
+        let request = "GET /readyz HTTP/1.1\r\nHost: crilet\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    ask.await.is_ok_and(|answer| answer.ends_with(b"200"))
+}
+
+/// A container that makes the file `TEXT` when it runs and ends at once when it is told to.
+fn command(text: &str) -> Vec<String> {
+    let script = format!("trap 'exit 0' TERM; touch {TOLD}/{text}; sleep 1000 & wait $!");
+    vec!["/bin/sh".to_owned(), "-c".to_owned(), script]
+}
+
+/// The manifest of a pod with such a container.
+fn manifest(name: &str, text: &str) -> String {
+    let command = command(text).pop().unwrap_or_default();
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  volumes:\n  \
+         - {{name: told, hostPath: {{path: {TOLD}}}}}\n  containers:\n  - name: main\n    \
+         image: {IMAGE}\n    imagePullPolicy: IfNotPresent\n    command: [/bin/sh, -c, \"{command}\"]\n    \
+         volumeMounts: [{{name: told, mountPath: {TOLD}}}]\n"
+    )
+}
+
+/// Puts a manifest in its place as careful people do.
+fn write(name: &str, text: &str) -> Result<()> {
+    let hidden = format!("{PODS}/.{name}");
+    fs::write(&hidden, manifest(name, text))?;
+    Ok(fs::rename(hidden, format!("{PODS}/{name}.yaml"))?)
+}
+
+/// The same pod in the CRI's words.
+fn raw_pod(name: &str, text: &str) -> (v1::PodSandboxConfig, v1::ContainerConfig) {
+    let sandbox = v1::PodSandboxConfig {
+        metadata: Some(v1::PodSandboxMetadata {
+            name: name.to_owned(),
+            uid: format!("raw-{name}"),
+            namespace: "raw".to_owned(),
+            attempt: 0,
+        }),
+        hostname: name.to_owned(),
+        log_directory: format!("/root/log/{name}"),
+        linux: Some(v1::LinuxPodSandboxConfig::default()),
+        ..v1::PodSandboxConfig::default()
+    };
+    let mount = v1::Mount {
+        host_path: TOLD.to_owned(),
+        container_path: TOLD.to_owned(),
+        ..v1::Mount::default()
+    };
+    let container = v1::ContainerConfig {
+        metadata: Some(v1::ContainerMetadata { name: "main".to_owned(), attempt: 0 }),
+        image: Some(v1::ImageSpec { image: IMAGE.to_owned(), ..v1::ImageSpec::default() }),
+        command: command(text),
+        mounts: vec![mount],
+        log_path: "main.log".to_owned(),
+        ..v1::ContainerConfig::default()
+    };
+    (sandbox, container)
+}
+
+/// Waits until a container has told that it runs.
+async fn told(text: &str) -> Result<()> {
+    let begin = Instant::now();
+    while fs::symlink_metadata(format!("{TOLD}/{text}")).is_err() {
+        ensure!(begin.elapsed() < Duration::from_secs(60), "`{text}` was never told");
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    Ok(())
+}
+
+/// Waits until the runtime has no pod of a namespace.
+async fn gone(client: &Client, namespace: &str) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        let all = client.list_pod_sandboxes(None).await?;
+        let of = |one: &v1::PodSandbox| {
+            one.metadata.as_ref().is_some_and(|metadata| metadata.namespace == namespace)
+        };
+        if !all.iter().any(of) {
+            return Ok(());
+        }
+        ensure!(begin.elapsed() < Duration::from_secs(120), "pods of `{namespace}` stay");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
