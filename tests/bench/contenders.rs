@@ -11,12 +11,10 @@ use crilet_cri::{Client, Endpoint, config, v1};
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use crate::report::{self, Times};
-
-/// The image of every container.
-pub(crate) const IMAGE: &str = "crilet.test/busybox:1";
-
-const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
+use crate::{
+    host::{IMAGE, SOCKET},
+    report::{self, Times},
+};
 
 /// Turns for commands that take a few milliseconds.
 const QUICK_ROUNDS: usize = 51;

@@ -5,6 +5,8 @@
 
 mod follow;
 mod generate;
+#[path = "../host.rs"]
+mod host;
 mod read;
 #[path = "../report.rs"]
 #[expect(dead_code, reason = "the other bench uses more of it")]
@@ -13,56 +15,20 @@ mod rotate;
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use crilet_testkit::{Host, Images};
+use host::{IMAGE, SOCKET};
 
-/// Set to the path of the binary under test when this program runs inside the host.
-const INSIDE: &str = "CRILET_BENCH_INSIDE";
-const IMAGE: &str = "crilet.test/busybox:1";
-const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
 /// What the container of [`run_pod`] sees as `/control`.
 const CONTROL: &str = "/root/bench-control";
 /// Turns of every contender, unless `--rounds N` says otherwise.
 const ROUNDS: usize = 9;
 
 fn main() -> Result<ExitCode> {
-    let rounds = rounds(env::args())?;
-    match env::var_os(INSIDE) {
-        Some(crilet) => inside(&PathBuf::from(crilet), rounds)?,
-        None => on_a_host(rounds)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn rounds(mut arguments: impl Iterator<Item = String>) -> Result<usize> {
-    match arguments.find(|argument| argument == "--rounds") {
-        Some(_) => {
-            let count = arguments.next().context("--rounds needs a number")?;
-            count.parse().with_context(|| format!("--rounds {count}"))
-        }
-        None => Ok(ROUNDS),
-    }
-}
-
-fn on_a_host(rounds: usize) -> Result<()> {
-    let crilet = env!("CARGO_BIN_EXE_crilet");
-    let host = Host::start()?;
-    let archive = Images::archive("busybox", IMAGE)?;
-    host.command(crilet).args(["runtime", "up"]).success()?;
-    host.command(crilet).args(["image", "load"]).arg(&archive).success()?;
-    let inside = host
-        .command(env::current_exe()?)
-        .args(["--rounds", &rounds.to_string()])
-        .env(INSIDE, crilet)
-        .bound(Duration::from_secs(900));
-    report::print(&inside.success()?);
-    host.command(crilet).args(["runtime", "down"]).success()?;
-    host.stop()
+    host::run(ROUNDS, inside)
 }
 
 fn inside(crilet: &Path, rounds: usize) -> Result<()> {

@@ -4,13 +4,15 @@
 //! inside it. A container tells that it runs by making a file, in the raw pod and in the kept one
 //! alike, so that nobody's own word is taken for it.
 
+#[path = "../host.rs"]
+mod host;
 mod many;
 mod one;
 #[path = "../report.rs"]
 mod report;
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     time::Duration,
@@ -18,13 +20,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 use crilet_cri::{Client, Endpoint, v1};
-use crilet_testkit::{Host, Images};
+use host::{IMAGE, SOCKET};
 use tokio::time::Instant;
 
-/// Set to the path of the binary under test when this program runs inside the host.
-const INSIDE: &str = "CRILET_BENCH_INSIDE";
-const IMAGE: &str = "crilet.test/busybox:1";
-const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
 /// Turns of every contender, unless `--rounds N` says otherwise.
 const ROUNDS: usize = 15;
 /// Where manifests are, and where containers tell that they run.
@@ -32,29 +30,7 @@ const PODS: &str = "/root/pods";
 const TOLD: &str = "/root/told";
 
 fn main() -> Result<ExitCode> {
-    let mut arguments = env::args().skip_while(|argument| argument != "--rounds").skip(1);
-    let rounds = arguments.next().map_or(Ok(ROUNDS), |count| count.parse())?;
-    match env::var_os(INSIDE) {
-        Some(crilet) => inside(&PathBuf::from(crilet), rounds)?,
-        None => on_a_host(rounds)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn on_a_host(rounds: usize) -> Result<()> {
-    let crilet = env!("CARGO_BIN_EXE_crilet");
-    let host = Host::start()?;
-    let archive = Images::archive("busybox", IMAGE)?;
-    host.command(crilet).args(["runtime", "up"]).success()?;
-    host.command(crilet).args(["image", "load"]).arg(&archive).success()?;
-    let inside = host
-        .command(env::current_exe()?)
-        .args(["--rounds", &rounds.to_string()])
-        .env(INSIDE, crilet)
-        .bound(Duration::from_secs(900));
-    report::print(&inside.success()?);
-    host.command(crilet).args(["runtime", "down"]).success()?;
-    host.stop()
+    host::run(ROUNDS, inside)
 }
 
 fn inside(crilet: &Path, rounds: usize) -> Result<()> {
@@ -223,6 +199,16 @@ async fn told(text: &str) -> Result<()> {
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
     Ok(())
+}
+
+/// Takes a raw pod down. containerd 1.6 may fail to stop a pod one of whose containers was killed
+/// just now, and can when it is asked again.
+async fn take_down(client: &Client, id: &str) -> Result<()> {
+    if client.stop_pod_sandbox(id).await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.stop_pod_sandbox(id).await?;
+    }
+    Ok(client.remove_pod_sandbox(id).await?)
 }
 
 /// Waits until the runtime has no pod of a namespace.

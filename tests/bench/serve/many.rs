@@ -7,7 +7,7 @@ use crilet_cri::Client;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use crate::{Daemon, PODS, gone, raw_pod, report, told, write};
+use crate::{Daemon, PODS, gone, raw_pod, report, take_down, told, write};
 
 const COUNT: usize = 100;
 
@@ -57,9 +57,6 @@ async fn raw(client: &Client) -> Result<Duration> {
     }))
     .await?;
     let time = begin.elapsed();
-    for id in ids {
-        client.stop_pod_sandbox(&id).await?;
-        client.remove_pod_sandbox(&id).await?;
-    }
+    try_join_all(ids.iter().map(async |id| take_down(client, id).await)).await?;
     Ok(time)
 }

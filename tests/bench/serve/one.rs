@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     PODS, TOLD, gone, raw_pod,
     report::{self, Times},
-    told, write,
+    take_down, told, write,
 };
 
 /// The kernel takes a removed pod's network apart in the background; the next turn must not pay.
@@ -100,8 +100,7 @@ async fn raw(client: &Client, round: usize) -> Result<(Duration, Duration)> {
     told(&text).await?;
     let restarted = begin.elapsed();
 
-    client.stop_pod_sandbox(&id).await?;
-    client.remove_pod_sandbox(&id).await?;
+    take_down(client, &id).await?;
     settle().await;
     Ok((started, restarted))
 }

@@ -4,11 +4,12 @@
 //! The outer run makes an isolated host with crilet's own runtime and starts this program again inside
 //! it. All contenders take turns within one loop.
 
+#[path = "../host.rs"]
+mod host;
 #[path = "../report.rs"]
 mod report;
 
 use std::{
-    env,
     fs::File,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -23,14 +24,11 @@ use crilet_cri::{
     Client, Endpoint,
     inventory::{self, Detail},
 };
-use crilet_testkit::{Host, Images, wait_until};
+use crilet_testkit::wait_until;
+use host::{IMAGE, SOCKET};
 use report::Times;
 use tokio::time::Instant;
 
-/// Set to the path of the binary under test when this program runs inside the host.
-const INSIDE: &str = "CRILET_BENCH_INSIDE";
-const IMAGE: &str = "crilet.test/busybox:1";
-const SOCKET: &str = "/run/crilet/runtime/containerd.sock";
 /// Turns of every contender, unless `--rounds N` says otherwise.
 const ROUNDS: usize = 31;
 /// Bytes that go through a pipe or a port in one turn.
@@ -39,29 +37,7 @@ const BYTES: usize = 100 << 20;
 const SCRIPT: &str = "nc -ll -p 7000 -e head -c 104857600 /dev/zero & exec nc -ll -p 7001 -e cat";
 
 fn main() -> Result<ExitCode> {
-    let mut arguments = env::args().skip_while(|argument| argument != "--rounds").skip(1);
-    let rounds = arguments.next().map_or(Ok(ROUNDS), |count| count.parse())?;
-    match env::var_os(INSIDE) {
-        Some(crilet) => inside(&PathBuf::from(crilet), rounds)?,
-        None => on_a_host(rounds)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn on_a_host(rounds: usize) -> Result<()> {
-    let crilet = env!("CARGO_BIN_EXE_crilet");
-    let host = Host::start()?;
-    let archive = Images::archive("busybox", IMAGE)?;
-    host.command(crilet).args(["runtime", "up"]).success()?;
-    host.command(crilet).args(["image", "load"]).arg(&archive).success()?;
-    let inside = host
-        .command(env::current_exe()?)
-        .args(["--rounds", &rounds.to_string()])
-        .env(INSIDE, crilet)
-        .bound(Duration::from_secs(900));
-    report::print(&inside.success()?);
-    host.command(crilet).args(["runtime", "down"]).success()?;
-    host.stop()
+    host::run(ROUNDS, inside)
 }
 
 /// What takes part: crilet, and crictl if it is there.
