@@ -211,13 +211,4 @@ impl Default for ContainerState {
     }
 }
 
-macro_rules! display_as_debug {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self, formatter)
-            }
-        }
-    )*};
-}
 display_as_debug!(ContainerKind, ProbeKind, ProbeResult);

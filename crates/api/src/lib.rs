@@ -10,6 +10,17 @@
 //! Within a version of the path (`/v1`), fields are added and never taken away. Daemons refuse
 //! fields of a request that they do not know; clients pass over fields of an answer.
 
+/// These are words for people as they are for machines.
+macro_rules! display_as_debug {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, formatter)
+            }
+        }
+    )*};
+}
+
 mod actions;
 mod apply;
 pub mod client;

@@ -351,15 +351,6 @@ impl Default for Source {
     }
 }
 
-macro_rules! display_as_debug {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self, formatter)
-            }
-        }
-    )*};
-}
 display_as_debug!(Desired, Phase, ConditionStatus, RestartPolicy, QosClass);
 
 impl fmt::Display for Protocol {

@@ -16,4 +16,5 @@ pub(crate) mod tables;
 mod wire;
 
 pub use names::{dnat_chain, masquerade_chain};
+pub use rule::split_words;
 pub use wire::{Filter, Kind, Message, attributes, find, number, push, text};

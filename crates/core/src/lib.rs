@@ -8,6 +8,7 @@
 //! - [`LogSetting`] reads limits of containers' logs.
 //! - [`ProcessEnd`] tells when a process ends.
 //! - [`similar()`] finds what a mistyped word was meant to be.
+//! - `tls`, a feature, takes any certificate.
 //! - [`yaml`] reads YAML and JSON into trees that know their lines and columns.
 
 mod error_chain;
@@ -18,6 +19,8 @@ mod image_name;
 mod log_setting;
 mod pidfd;
 mod similar;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod yaml;
 
 pub use error_chain::ErrorChain;

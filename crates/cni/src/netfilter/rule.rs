@@ -228,7 +228,7 @@ fn single_address(text: &str) -> Option<IpAddr> {
 }
 
 /// Words as `iptables-save` writes them: quoted when they hold blanks, quotes escaped inside.
-fn split_words(line: &str) -> Vec<String> {
+pub fn split_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let (mut quoted, mut letters) = (false, line.chars());

@@ -121,6 +121,16 @@ impl PortMapping {
             container_port: u16::try_from(mapping.container_port).ok()?,
         })
     }
+
+    /// Whether both cannot be had at once: one port of one protocol at an address in common, where
+    /// none is every address.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let addresses = match (self.host_ip, other.host_ip) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        addresses && self.host_port == other.host_port && self.protocol == other.protocol
+    }
 }
 
 impl fmt::Display for PortMapping {

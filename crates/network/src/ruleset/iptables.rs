@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crilet_cni::netfilter::split_words;
+
 use super::{Action, Base, Chain, Condition, Field, Rule, Table, Tool, Value};
 
 /// Reads what `iptables-save`, with or without `-c`, lists. Lines that are none of its are passed
@@ -50,26 +52,6 @@ fn base(table: &str, chain: &str, policy: &str) -> Option<Base> {
     Some(Base { kind: kind.to_owned(), hook, priority, drops: policy == "DROP" })
 }
 
-/// Words as `iptables-save` writes them: quoted when they hold blanks, quotes escaped inside.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let (mut quoted, mut letters) = (false, line.chars());
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            '\\' if quoted => word.get_or_insert_default().extend(letters.next()),
-            ' ' if !quoted => words.extend(word.take()),
-            other => word.get_or_insert_default().push(other),
-        }
-    }
-    words.extend(word);
-    words
-}
-
 fn rule(line: &str, v4: bool) -> Option<(String, Rule)> {
     let (counters, rest) = match line.strip_prefix('[') {
         Some(rest) => rest.split_once("] ")?,
@@ -86,7 +68,7 @@ fn rule(line: &str, v4: bool) -> Option<(String, Rule)> {
         conditions: Vec::new(),
         action: Action::Nothing,
     };
-    let all = words(text);
+    let all = split_words(text);
     let at = all.iter().position(|word| word == "-j" || word == "-g").unwrap_or(all.len());
     let (matches, target) = all.split_at(at);
     conditions(matches, &mut rule, v4);

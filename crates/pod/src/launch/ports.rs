@@ -39,20 +39,11 @@ fn conflicts(wanted: &[PortMapping], pods: &[Pod]) -> Vec<Failure> {
     wanted
         .iter()
         .filter_map(|port| {
-            let (pod, other) = taken.iter().find(|(_, other)| overlap(port, other))?;
+            let (pod, other) = taken.iter().find(|(_, other)| port.overlaps(other))?;
             let cause = Cause::PortTaken { pod: pod.full_name(), port: *other };
             Some(Failure { step: Step::PublishPort { port: *port }, cause })
         })
         .collect()
-}
-
-/// No address is every address.
-fn overlap(one: &PortMapping, other: &PortMapping) -> bool {
-    let addresses = match (one.host_ip, other.host_ip) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
-    };
-    addresses && one.host_port == other.host_port && one.protocol == other.protocol
 }
 
 #[cfg(test)]
@@ -75,9 +66,9 @@ mod tests {
         let all = port(None, 80, Protocol::Tcp);
         let loopback = port(Some("127.0.0.1"), 80, Protocol::Tcp);
         let other = port(Some("10.0.0.1"), 80, Protocol::Tcp);
-        assert!(overlap(&all, &loopback) && overlap(&loopback, &all) && overlap(&other, &other));
-        assert!(!overlap(&loopback, &other));
-        assert!(!overlap(&all, &port(None, 80, Protocol::Udp)));
-        assert!(!overlap(&all, &port(None, 81, Protocol::Tcp)));
+        assert!(all.overlaps(&loopback) && loopback.overlaps(&all) && other.overlaps(&other));
+        assert!(!loopback.overlaps(&other));
+        assert!(!all.overlaps(&port(None, 80, Protocol::Udp)));
+        assert!(!all.overlaps(&port(None, 81, Protocol::Tcp)));
     }
 }

@@ -11,6 +11,7 @@
 //! together cost a few rounds of writing and not ten thousand files.
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
     fs, io,
     net::IpAddr,
@@ -114,13 +115,11 @@ impl Directory {
 
     fn write_all(&self, hosts: &Path) {
         let known = self.lock();
+        let of_host = LazyCell::new(|| fs::read_to_string(hosts).unwrap_or_default());
         for (uid, present) in &known.present {
-            let node = match present.pod.uses_host_network() {
-                true => fs::read_to_string(hosts).unwrap_or_default(),
-                false => String::new(),
-            };
+            let node = if present.pod.uses_host_network() { of_host.as_str() } else { "" };
             let peers = known.peers(uid, &present.pod);
-            let text = render::hosts_file(&present.pod, &present.addresses, &node, &peers);
+            let text = render::hosts_file(&present.pod, &present.addresses, node, &peers);
             match rewrite(&present.file, &text, false) {
                 // No container has been made with it yet, or the sandbox has just gone.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -98,7 +98,7 @@ impl Desired {
         let ports: Vec<_> =
             pod.sandbox.port_mappings.iter().filter_map(PortMapping::published).collect();
         let taken = ports.iter().find_map(|port| {
-            let (owner, other) = self.ports.iter().find(|(_, other)| overlap(port, other))?;
+            let (owner, other) = self.ports.iter().find(|(_, other)| port.overlaps(other))?;
             Some(format!("pod `{key}` wants {port}, but pod `{owner}` has {other}"))
         });
         if let Some(message) = taken {
@@ -112,15 +112,6 @@ impl Desired {
     pub(super) fn uids(&self) -> BTreeSet<&str> {
         self.pods.values().map(|entry| entry.pod.uid.as_str()).collect()
     }
-}
-
-/// No address is every address.
-fn overlap(one: &PortMapping, other: &PortMapping) -> bool {
-    let addresses = match (one.host_ip, other.host_ip) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
-    };
-    addresses && one.host_port == other.host_port && one.protocol == other.protocol
 }
 
 /// A problem since now.
