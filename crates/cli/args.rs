@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     apply, attach, cni, cp, delete, describe, events, exec, get, global::Global, image, install,
-    log, logs, net, port_forward, ps, publish, restart, rm, run, runtime, serve, start, stop,
-    version, wait,
+    later::Later, log, logs, net, port_forward, ps, publish, restart, rm, run, runtime, serve,
+    start, stop, version, wait,
 };
 
 /// Pods on one machine, without Kubernetes.
@@ -25,57 +25,57 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Bring up a pod from its CRI files
-    Run(run::RunArgs),
+    Run(Later<run::RunArgs>),
     /// List pods
-    Ps(ps::PsArgs),
+    Ps(Later<ps::PsArgs>),
     /// Stop pods; they stay there to be looked at
-    Stop(stop::StopArgs),
+    Stop(Later<stop::StopArgs>),
     /// Stop and remove pods
-    Rm(rm::RmArgs),
+    Rm(Later<rm::RmArgs>),
     /// Keep pods up as their manifests say: the daemon
-    Serve(serve::ServeArgs),
+    Serve(Later<serve::ServeArgs>),
     /// Have the daemon keep pods as manifests say
-    Apply(apply::ApplyArgs),
+    Apply(Later<apply::ApplyArgs>),
     /// Show pods that the daemon keeps
-    Get(get::GetArgs),
+    Get(Later<get::GetArgs>),
     /// Show all there is to know about pods that the daemon keeps
-    Describe(describe::DescribeArgs),
+    Describe(Later<describe::DescribeArgs>),
     /// Have the daemon stop, remove and forget pods that were applied
-    Delete(delete::DeleteArgs),
+    Delete(Later<delete::DeleteArgs>),
     /// Start pods that were stopped or have ended
-    Start(start::StartArgs),
+    Start(Later<start::StartArgs>),
     /// Start pods or containers again
-    Restart(restart::RestartArgs),
+    Restart(Later<restart::RestartArgs>),
     /// Show what happened to pods that the daemon keeps
-    Events(events::EventsArgs),
+    Events(Later<events::EventsArgs>),
     /// Wait until pods are ready, running, stopped or deleted
-    Wait(wait::WaitArgs),
+    Wait(Later<wait::WaitArgs>),
     /// Write the units and the configuration of the daemon
-    Install(install::InstallArgs),
+    Install(Later<install::InstallArgs>),
     /// Show containers' logs, rotated ones too
-    Logs(logs::LogsArgs),
+    Logs(Later<logs::LogsArgs>),
     /// Keep logs within their limits, and see what they take
-    Log(log::LogArgs),
+    Log(Later<log::LogArgs>),
     /// Run a command in a container
-    Exec(exec::ExecArgs),
+    Exec(Later<exec::ExecArgs>),
     /// Join the input and output of a container
-    Attach(attach::AttachArgs),
+    Attach(Later<attach::AttachArgs>),
     /// Copy files to and from containers
-    Cp(cp::CpArgs),
+    Cp(Later<cp::CpArgs>),
     /// Lead local ports to a pod, for as long as the command runs
-    PortForward(port_forward::PortForwardArgs),
+    PortForward(Later<port_forward::PortForwardArgs>),
     /// Lead ports of the host to a pod that runs
-    Publish(publish::PublishArgs),
+    Publish(Later<publish::PublishArgs>),
     /// Take back what `publish` did
-    Unpublish(publish::UnpublishArgs),
+    Unpublish(Later<publish::UnpublishArgs>),
     /// Explain the network of the node and of its pods
-    Net(net::NetArgs),
+    Net(Later<net::NetArgs>),
     /// Load, make and list images without a registry
-    Image(image::ImageArgs),
+    Image(Later<image::ImageArgs>),
     /// Manage crilet's own containerd
-    Runtime(runtime::RuntimeArgs),
+    Runtime(Later<runtime::RuntimeArgs>),
     /// Give crilet's network plugins to other runtimes
-    Cni(cni::CniArgs),
+    Cni(Later<cni::CniArgs>),
     /// Show the versions of crilet and of the runtime
-    Version(version::VersionArgs),
+    Version(Later<version::VersionArgs>),
 }

@@ -17,6 +17,7 @@ mod global;
 mod image;
 mod image_gc;
 mod install;
+mod later;
 mod log;
 mod logs;
 mod manifests;
@@ -42,17 +43,18 @@ mod values;
 mod version;
 mod wait;
 
-use std::process::ExitCode;
+use std::{mem::ManuallyDrop, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::{
     args::{Cli, Verb},
     errors::CliError,
+    later::Later,
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return errors::usage(&error),
     };
@@ -74,36 +76,45 @@ fn main() -> ExitCode {
     }
 }
 
+/// Reads the command line. What describes it is never freed: that would take longer than reading did.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = ManuallyDrop::new(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
 async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let global = &cli.global;
     match cli.verb {
-        Verb::Run(args) => run::run(global, args).await,
-        Verb::Ps(args) => ps::run(global, args).await,
-        Verb::Stop(args) => stop::run(global, args).await,
-        Verb::Rm(args) => rm::run(global, args).await,
-        Verb::Serve(args) => serve::run(global, args, serve::start_logging(global.verbose)).await,
-        Verb::Apply(args) => apply::run(global, args).await,
-        Verb::Get(args) => get::run(global, args).await,
-        Verb::Describe(args) => describe::run(global, args).await,
-        Verb::Delete(args) => delete::run(global, args).await,
-        Verb::Start(args) => start::run(global, args).await,
-        Verb::Restart(args) => restart::run(global, args).await,
-        Verb::Events(args) => events::run(global, args).await,
-        Verb::Wait(args) => wait::run(global, args).await,
-        Verb::Install(args) => install::run(&args),
-        Verb::Logs(args) => logs::run(global, args).await,
-        Verb::Log(args) => log::run(global, args).await,
-        Verb::Exec(args) => exec::run(global, args).await,
-        Verb::Attach(args) => attach::run(global, args).await,
-        Verb::Cp(args) => cp::run(global, args).await,
-        Verb::PortForward(args) => port_forward::run(global, args).await,
-        Verb::Publish(args) => publish::run(global, args).await,
-        Verb::Unpublish(args) => publish::run_unpublish(global, args).await,
-        Verb::Net(args) => net::run(global, args).await,
-        Verb::Cni(args) => cni::run(args),
-        Verb::Image(args) => image::run(global, args).await,
-        Verb::Runtime(args) => runtime::run(args).await,
-        Verb::Version(args) => version::run(global, args).await,
+        Verb::Run(Later(args)) => run::run(global, args).await,
+        Verb::Ps(Later(args)) => ps::run(global, args).await,
+        Verb::Stop(Later(args)) => stop::run(global, args).await,
+        Verb::Rm(Later(args)) => rm::run(global, args).await,
+        Verb::Serve(Later(args)) => {
+            serve::run(global, args, serve::start_logging(global.verbose)).await
+        }
+        Verb::Apply(Later(args)) => apply::run(global, args).await,
+        Verb::Get(Later(args)) => get::run(global, args).await,
+        Verb::Describe(Later(args)) => describe::run(global, args).await,
+        Verb::Delete(Later(args)) => delete::run(global, args).await,
+        Verb::Start(Later(args)) => start::run(global, args).await,
+        Verb::Restart(Later(args)) => restart::run(global, args).await,
+        Verb::Events(Later(args)) => events::run(global, args).await,
+        Verb::Wait(Later(args)) => wait::run(global, args).await,
+        Verb::Install(Later(args)) => install::run(&args),
+        Verb::Logs(Later(args)) => logs::run(global, args).await,
+        Verb::Log(Later(args)) => log::run(global, args).await,
+        Verb::Exec(Later(args)) => exec::run(global, args).await,
+        Verb::Attach(Later(args)) => attach::run(global, args).await,
+        Verb::Cp(Later(args)) => cp::run(global, args).await,
+        Verb::PortForward(Later(args)) => port_forward::run(global, args).await,
+        Verb::Publish(Later(args)) => publish::run(global, args).await,
+        Verb::Unpublish(Later(args)) => publish::run_unpublish(global, args).await,
+        Verb::Net(Later(args)) => net::run(global, args).await,
+        Verb::Cni(Later(args)) => cni::run(args),
+        Verb::Image(Later(args)) => image::run(global, args).await,
+        Verb::Runtime(Later(args)) => runtime::run(args).await,
+        Verb::Version(Later(args)) => version::run(global, args).await,
     }
 }
 
