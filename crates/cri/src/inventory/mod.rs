@@ -63,7 +63,7 @@ pub async fn read_pod(client: &Client, id: &str, detail: Detail) -> Result<Optio
     let details = async {
         match detail {
             Detail::Lists | Detail::Logs => Ok(None),
-            Detail::Pods | Detail::Full => pod_details(client, id).await,
+            Detail::Pods | Detail::Full => read_details(client, id).await,
         }
     };
     let (pods, details) = tokio::try_join!(list(client, Some(id)), details)?;
@@ -196,7 +196,7 @@ async fn describe_one(
         }
     };
     // Side by side: neither needs the other.
-    (pod.details, pod.containers) = tokio::try_join!(pod_details(client, &pod.id), described)?;
+    (pod.details, pod.containers) = tokio::try_join!(read_details(client, &pod.id), described)?;
     Ok(pod.details.is_some().then_some(pod))
 }
 
@@ -206,7 +206,7 @@ async fn describe_logs(client: &Client, mut pod: Pod) -> Result<Option<Pod>, Cri
     if details.all(|details| details.log_path.is_none() || details.log_directory.is_some()) {
         return Ok(Some(pod));
     }
-    pod.details = pod_details(client, &pod.id).await?;
+    pod.details = read_details(client, &pod.id).await?;
     Ok(pod.details.is_some().then_some(pod))
 }
 
@@ -273,7 +273,11 @@ fn container(listed: v1::Container) -> Container {
     }
 }
 
-async fn pod_details(client: &Client, id: &str) -> Result<Option<PodDetails>, CriError> {
+/// What the status of the sandbox of this id tells, or nothing when it is gone.
+///
+/// # Errors
+/// The call fails for another reason.
+pub async fn read_details(client: &Client, id: &str) -> Result<Option<PodDetails>, CriError> {
     match client.pod_sandbox_status(id, true).await {
         Ok(answer) => Ok(Some(to_pod_details(answer))),
         Err(error) if error.is_not_found() => Ok(None),

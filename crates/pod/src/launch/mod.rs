@@ -1,13 +1,14 @@
 //! Bringing a pod up.
 //!
 //! ```text
-//! ports, images ──> former pod removed ──> sandbox ──> hosts file ──> containers created and started
-//!   │                (only --replace)        │            │             │   side by side
-//!   └── nothing to undo                      └────────────┴─────────────┴── undone in reverse
+//! ports, images ──> former pod removed ──> sandbox ─┬─> containers created ─┬─> started, side by side
+//!   │                (only --replace)        │      └─> hosts file ─────────┘      │
+//!   └── nothing to undo                      └── undone in reverse ────────────────┘
 //! ```
 //!
 //! Images come first, so that whatever cannot be pulled has cost nothing, not even the former pod.
 
+mod fill;
 mod ports;
 mod undo;
 
@@ -15,16 +16,15 @@ use std::{future::Future, io, time::Duration};
 
 use crilet_cri::{
     Client, CriError,
-    inventory::{self, Detail, Pod, PodState},
+    inventory::{self, Detail, Pod, PodDetails, PodState},
 };
-use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use self::undo::Undo;
 use crate::{
     Failure, PodSpec, StateDir, Step,
     error::{AtStep, Cause},
-    find, hosts,
+    find,
     images::{self, Credentials, PullPolicy},
     spec::CONFIG_HASH,
     teardown,
@@ -165,11 +165,10 @@ impl Launch<'_> {
         ports::check(self.client, &spec, others).await?;
         images::ensure(self.client, &spec, pull, credentials, observer, self.cancel).await?;
         self.remove_former(&former).await?;
-        let mut spec = spec.complete().at(Step::Inspect).map_err(one)?;
+        let spec = spec.complete().at(Step::Inspect).map_err(one)?;
         let sandbox_id = self.create_sandbox(&spec).await.map_err(one)?;
-        self.add_hosts(&mut spec, &sandbox_id).await.map_err(one)?;
-        self.start_containers(&spec, &sandbox_id).await?;
-        Ok(Launched::Created(self.read_back(&sandbox_id).await.map_err(one)?))
+        let details = self.fill(spec, &sandbox_id).await?;
+        Ok(Launched::Created(self.read_created(&sandbox_id, details).await.map_err(one)?))
     }
 
     /// The sandboxes that a pod of this name has already, the running one first, and all others.
@@ -201,61 +200,16 @@ impl Launch<'_> {
         Ok(id)
     }
 
-    /// Gives every container the pod's own `/etc/hosts`, unless it brings one.
-    async fn add_hosts(&mut self, spec: &mut PodSpec, sandbox_id: &str) -> Result<(), Failure> {
-        let text = if spec.uses_host_network() {
-            let path = hosts::CONTAINER_PATH.into();
-            hosts::for_host_network(
-                &std::fs::read_to_string("/etc/hosts").at(Step::WriteHosts { path })?,
-            )
-        } else {
-            let status =
-                self.client.pod_sandbox_status(sandbox_id, false).await.at(Step::Inspect)?;
-            let network = status.status.and_then(|status| status.network).unwrap_or_default();
-            let more = network.additional_ips.iter().map(|additional| &additional.ip);
-            let ips: Vec<_> =
-                std::iter::once(&network.ip).chain(more).filter_map(|ip| ip.parse().ok()).collect();
-            hosts::for_pod(&spec.sandbox.hostname, &ips)
-        };
-        let file = self.options.state.hosts_file(sandbox_id);
-        write_hosts(&file, &text).at(Step::WriteHosts { path: file.clone() })?;
-        spec.mount_hosts(&file);
-        Ok(())
-    }
-
-    async fn start_containers(&self, spec: &PodSpec, sandbox_id: &str) -> Result<(), Vec<Failure>> {
-        let one = |config: &crilet_cri::v1::ContainerConfig| {
-            self.start_container(spec, sandbox_id, config.clone())
-        };
-        // All are waited for: a call that is still under way when the pod is undone could bring
-        // back what has just been removed.
-        let results = join_all(spec.containers.iter().map(one)).await;
-        let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
-        if failures.is_empty() { Ok(()) } else { Err(failures) }
-    }
-
-    async fn start_container(
-        &self,
-        spec: &PodSpec,
-        sandbox_id: &str,
-        config: crilet_cri::v1::ContainerConfig,
-    ) -> Result<(), Failure> {
-        let container = config.metadata.as_ref().map_or_else(String::new, |m| m.name.clone());
-        let step = Step::CreateContainer { container: container.clone() };
-        self.not_interrupted(step.clone())?;
-        let call = self.client.create_container(sandbox_id, config, spec.sandbox.clone());
-        let id = self.patiently(step, call).await?;
-        let step = Step::StartContainer { container: container.clone() };
-        self.not_interrupted(step.clone())?;
-        self.patiently(step, self.client.start_container(&id)).await?;
-        tracing::info!(pod = %spec.full_name(), container, id, "container started");
-        Ok(())
-    }
-
     async fn read_back(&self, sandbox_id: &str) -> Result<Pod, Failure> {
-        let gone = || Cause::Io(io::Error::other("the sandbox went away by itself"));
         let pod = inventory::read_pod(self.client, sandbox_id, Detail::Pods).await;
         pod.at(Step::Inspect)?.ok_or_else(gone).at(Step::Inspect)
+    }
+
+    /// As [`Self::read_back`], when the sandbox's status is known: it costs the runtime the most.
+    async fn read_created(&self, sandbox_id: &str, details: PodDetails) -> Result<Pod, Failure> {
+        let pod = inventory::read_pod(self.client, sandbox_id, Detail::Lists).await;
+        let pod = pod.at(Step::Inspect)?.ok_or_else(gone).at(Step::Inspect)?;
+        Ok(Pod { details: Some(details), ..pod })
     }
 
     fn not_interrupted(&self, step: Step) -> Result<(), Failure> {
@@ -280,6 +234,10 @@ impl Launch<'_> {
     }
 }
 
+fn gone() -> Cause {
+    Cause::Io(io::Error::other("the sandbox went away by itself"))
+}
+
 fn one(failure: Failure) -> Vec<Failure> {
     vec![failure]
 }
@@ -301,16 +259,6 @@ fn compare(pod: &Pod, spec: &PodSpec) -> Existing {
     } else {
         Existing::RunningOther
     }
-}
-
-/// Containers of any user read the file, whatever the umask is.
-fn write_hosts(file: &std::path::Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    if let Some(directory) = file.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    std::fs::write(file, text)?;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(test)]
