@@ -5,8 +5,11 @@ const SECOND: i64 = 1_000_000_000;
 /// Reads times of records one after the other; those of one day cost next to nothing.
 #[derive(Debug, Clone, Default)]
 pub struct TimeReader {
-    date: [u8; 10],
-    /// Nanoseconds from 1970 to the beginning of that day; absent before the first.
+    /// The last time's date and clock, without its fraction.
+    second: [u8; 19],
+    /// Nanoseconds from 1970 to that second, as if it were UTC; absent before the first.
+    start: Option<i64>,
+    /// The same for the beginning of its day.
     day: Option<i64>,
 }
 
@@ -14,31 +17,31 @@ impl TimeReader {
     /// Reads an RFC 3339 time; nothing when it is none, or past the year 2262.
     #[inline]
     pub fn read(&mut self, time: &[u8]) -> Option<i64> {
-        let date: &[u8; 10] = time.first_chunk()?;
-        let day = match self.day {
-            Some(day) if self.date == *date => day,
-            _ => {
-                let day = day(date)?;
-                (self.date, self.day) = (*date, Some(day));
-                day
-            }
+        let second: &[u8; 19] = time.first_chunk()?;
+        let start = match self.start {
+            Some(start) if self.second == *second => start,
+            _ => self.turn_to(second)?,
         };
-        let rest = time.get(10..)?;
-        let clock: &[u8; 9] = rest.first_chunk()?;
-        if clock[0] != b'T' || clock[3] != b':' || clock[6] != b':' {
-            return None;
-        }
-        let hours = two(clock[1], clock[2])?;
-        let minutes = two(clock[4], clock[5])?;
-        let seconds = two(clock[7], clock[8])?;
+        let (fraction, zone) = fraction(time.get(19..)?)?;
+        start.checked_add(fraction - offset(zone)? * SECOND)
+    }
+
+    /// Reads date and clock of another second, and remembers them.
+    fn turn_to(&mut self, second: &[u8; 19]) -> Option<i64> {
+        let date: &[u8; 10] = second.first_chunk()?;
+        let day = match self.day {
+            Some(day) if self.second.first_chunk() == Some(date) => day,
+            _ => day(date)?,
+        };
+        let [b'T', h, i, b':', m, n, b':', s, t] = *second.last_chunk::<9>()? else { return None };
+        let (hours, minutes, seconds) = (two(h, i)?, two(m, n)?, two(s, t)?);
         // 60 is a leap second.
         if hours > 23 || minutes > 59 || seconds > 60 {
             return None;
         }
-        let (fraction, zone) = fraction(rest.get(9..)?)?;
-        let offset = offset(zone)?;
-        let clock = (hours * 3600 + minutes * 60 + seconds - offset) * SECOND + fraction;
-        day.checked_add(clock)
+        let start = day.checked_add((hours * 3600 + minutes * 60 + seconds) * SECOND)?;
+        (self.second, self.start, self.day) = (*second, Some(start), Some(day));
+        Some(start)
     }
 }
 
@@ -57,10 +60,33 @@ fn two(tens: u8, ones: u8) -> Option<i64> {
     Some(digit(tens)? * 10 + digit(ones)?)
 }
 
+/// Eight digits at once, two, four and eight of them added up side by side in one word.
+#[inline]
+fn eight(digits: &[u8; 8]) -> Option<i64> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(*digits);
+    let values = word.wrapping_sub(EACH * 0x30);
+    // What is above '9' carries into the highest bit of its byte, what is below '0' borrows from it.
+    if (word.wrapping_add(EACH * 0x46) | values) & (EACH * 0x80) != 0 {
+        return None;
+    }
+    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    let all = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
+    i64::try_from(all).ok()
+}
+
 /// Nanoseconds of a fraction, and what follows it.
 #[inline]
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.', digits)) = text.split_first() else { return Some((0, text)) };
+    // Nine digits and a letter, nearly always.
+    if let Some((most, [last, zone @ ..])) = digits.split_first_chunk()
+        && let (Some(most), Some(last)) = (eight(most), digit(*last))
+        && zone.first().is_some_and(|byte| !byte.is_ascii_digit())
+    {
+        return Some((most * 10 + last, zone));
+    }
     let (mut value, mut scale, mut length) = (0_i64, SECOND, 0);
     for byte in digits {
         let Some(digit) = digit(*byte) else { break };
@@ -125,6 +151,9 @@ mod tests {
             "2026-01-02 00:00:00Z",
             "2026-01-02T00:00:00+1:00",
             "9999-01-01T00:00:00Z",
+            "2026-01-02T00:00:00.12345678/Z",
+            "2026-01-02T00:00:00.1234567:9Z",
+            "2026-01-02T00:00:00.123456789",
         ];
         for text in wrong {
             assert_eq!(parse_time(text.as_bytes()), None, "{text}");
@@ -136,6 +165,27 @@ mod tests {
         fn times_are_those_of_the_calendar(nanoseconds in 0_i64..4_000_000_000_000_000_000) {
             let timestamp = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap();
             prop_assert_eq!(parse_time(timestamp.to_string().as_bytes()), Some(nanoseconds));
+        }
+
+        #[test]
+        fn a_reader_that_has_read_others_reads_the_same(
+            times in proptest::collection::vec(0_i64..400_000, 1..20),
+        ) {
+            let mut reader = TimeReader::default();
+            for milliseconds in times {
+                let time = jiff::Timestamp::from_millisecond(milliseconds * 217).unwrap();
+                let nanoseconds = milliseconds * 217 * 1_000_000;
+                prop_assert_eq!(reader.read(time.to_string().as_bytes()), Some(nanoseconds));
+                prop_assert_eq!(reader.read(b"1970-01-01T00:00:61Z"), None);
+            }
+        }
+
+        #[test]
+        fn eight_digits_are_read_as_one_number(digits in any::<[u8; 8]>(), value in 0_i64..100_000_000) {
+            let expected = digits.iter().try_fold(0, |sum, byte| Some(sum * 10 + digit(*byte)?));
+            prop_assert_eq!(eight(&digits), expected);
+            let text = format!("{value:08}");
+            prop_assert_eq!(eight(text.as_bytes().first_chunk().unwrap()), Some(value));
         }
 
         #[test]

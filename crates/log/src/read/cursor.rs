@@ -41,7 +41,8 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     input: Option<Input>,
-    buffer: Box<[u8]>,
+    /// As long as what is read needs, and never longer than [`BUFFER`].
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
     /// Up to where the buffer is known to have no line end.
@@ -60,7 +61,7 @@ impl Cursor {
     pub(crate) fn new() -> Self {
         Self {
             input: None,
-            buffer: vec![0; BUFFER].into_boxed_slice(),
+            buffer: Vec::new(),
             start: 0,
             end: 0,
             scanned: 0,
@@ -125,7 +126,7 @@ impl Cursor {
                 return Ok(Step::Item);
             }
             self.scanned = self.end;
-            if self.start == 0 && self.end == self.buffer.len() {
+            if self.start == 0 && self.end == BUFFER {
                 self.take(item, self.end, false);
                 self.start = self.end;
                 return Ok(Step::Item);
@@ -182,6 +183,10 @@ impl Cursor {
             self.start = 0;
         }
         let Some(input) = &mut self.input else { return Ok(false) };
+        let wanted = self.end.saturating_add(input.left()).min(BUFFER);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         loop {
             match input.read(room) {
@@ -203,7 +208,7 @@ impl Cursor {
         while !self.inside {
             let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
             let Some(length) = memchr::memrchr(b'\n', unread).map(|at| at + 1) else {
-                if unread.len() == self.buffer.len() || !self.fill()? {
+                if unread.len() == BUFFER || !self.fill()? {
                     return Ok(());
                 }
                 continue;

@@ -13,6 +13,8 @@ use crate::format::{Header, parse, parse_time};
 
 /// Bytes looked at in one place.
 const BLOCK: u64 = 64 << 10;
+/// Bytes in which the last lines are looked for first: a few lines are all that is wanted, mostly.
+const FIRST: u64 = 4 << 10;
 /// How much more of a file is counted, going backwards, than the last time; and the most.
 const GROWTH: u64 = 4;
 const MOST_COUNTED: u64 = 8 << 20;
@@ -62,6 +64,8 @@ fn pass(source: &mut Source, lines: u64) -> io::Result<()> {
     while passed < lines && source.advance()? == Next::Line {
         passed += u64::from(source.line().last);
     }
+    // They are not given.
+    source.counts.broken = 0;
     Ok(())
 }
 
@@ -69,7 +73,7 @@ fn pass(source: &mut Source, lines: u64) -> io::Result<()> {
 fn tail(snapshot: &Snapshot, filter: &Filter, lines: u64) -> io::Result<(usize, u64)> {
     let mut found = 0;
     for segment in (0..snapshot.segments.len()).rev() {
-        let mut step = BLOCK;
+        let mut step = FIRST;
         let Some((file, length)) = plain(snapshot, segment) else {
             let all = Source::of(snapshot, segment..segment + 1, 0, filter.clone(), false);
             found += count(all)?;
@@ -167,9 +171,10 @@ fn open_before(block: &[u8]) -> Option<usize> {
 
 /// The beginning of the line that `near` is in, or `near` where a line begins there.
 fn line_start(file: &File, near: u64) -> io::Result<u64> {
-    let mut end = near;
+    let (mut end, mut step) = (near, FIRST);
     while end > 0 {
-        let begin = end.saturating_sub(BLOCK);
+        let begin = end.saturating_sub(step);
+        step = BLOCK;
         let block = read_at(file, begin, end - begin)?;
         if let Some(at) = memchr::memrchr(b'\n', &block) {
             return Ok(begin + as_u64(at) + 1);

@@ -212,6 +212,16 @@ impl Input {
     pub(crate) fn plain(file: Arc<File>, at: u64, end: u64) -> Self {
         Self::Plain { file, at, end }
     }
+
+    /// The most bytes that are left to read, as far as that is known.
+    pub(crate) fn left(&self) -> usize {
+        match self {
+            Self::Plain { at, end, .. } => {
+                usize::try_from(end.saturating_sub(*at)).unwrap_or(usize::MAX)
+            }
+            Self::Archive { .. } => usize::MAX,
+        }
+    }
 }
 
 impl std::fmt::Debug for Input {
@@ -225,11 +235,10 @@ impl std::fmt::Debug for Input {
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = self.left().min(buffer.len());
         match self {
             Self::Archive { reader, .. } => reader.read(buffer),
-            Self::Plain { file, at, end } => {
-                let left = usize::try_from(end.saturating_sub(*at)).unwrap_or(usize::MAX);
-                let wanted = left.min(buffer.len());
+            Self::Plain { file, at, .. } => {
                 let read = file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), *at)?;
                 *at += u64::try_from(read).unwrap_or_default();
                 Ok(read)

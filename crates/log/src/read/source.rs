@@ -339,10 +339,11 @@ impl Source {
             let (slot, partial) = self.long;
             return self.hold(slot, begun, 0..0, line, self.item.last && !partial);
         }
-        self.counts.broken += 1;
         if self.item.last {
             self.place = Place::Buffer { time: 0..0, content: line, stream: None };
-            return self.is_wanted(None, self.at);
+            let wanted = self.is_wanted(None, self.at);
+            self.counts.broken += u64::from(wanted);
+            return wanted;
         }
         self.hold(NO_RECORD, begun, 0..0, line, false)
     }
@@ -388,7 +389,9 @@ impl Source {
             held.wanted
         } else {
             let stream = SLOTS.get(slot).copied().flatten();
-            self.is_wanted(stream, at)
+            let wanted = self.is_wanted(stream, at);
+            self.counts.broken += u64::from(wanted && slot == NO_RECORD);
+            wanted
         };
         if let Some(held) = self.held.get_mut(slot) {
             held.wanted = wanted;

@@ -239,6 +239,28 @@ fn broken_lines_are_shown_as_they_are_and_counted() {
 }
 
 #[test]
+fn broken_lines_that_are_left_out_are_not_counted() {
+    let long = "y".repeat(600_000);
+    let text = format!("one\n{long}\ntwo\n2026-01-02T03:04:05Z stdout F good\nthree\n");
+    let (_scratch, log) = log_of(&[(text.into_bytes(), FileForm::Plain)]);
+    let counted = |query: &Query| {
+        let (_, counts) = read_raw(&log, query);
+        (counts.lines, counts.broken)
+    };
+    assert_eq!(counted(&Query { tail: Some(2), ..Query::default() }), (2, 1));
+    assert_eq!(counted(&Query { tail: Some(4), ..Query::default() }), (4, 3));
+    let matching = |pattern| {
+        let grep = Some(Grep::new(pattern, false).unwrap());
+        counted(&Query { filter: Filter { grep, ..Filter::default() }, ..Query::default() })
+    };
+    assert_eq!(matching("good"), (1, 0));
+    assert_eq!(matching("t"), (2, 2));
+    let stream = Some(Stream::Stdout);
+    let of_stream = Query { filter: Filter { stream, ..Filter::default() }, ..Query::default() };
+    assert_eq!(counted(&of_stream), (1, 0));
+}
+
+#[test]
 fn a_torn_archive_gives_what_it_has_and_the_rest_follows() {
     let first = numbered(0, 5_000);
     let (scratch, log) = log_of(&[
