@@ -226,6 +226,22 @@ fn a_reopening_that_fails_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_reopening_that_hangs_does_not_hold_up_other_logs() {
+    let bed = bed();
+    let state = bed.path("state").display().to_string();
+    bed.fake.fault("ReopenContainerLog", Fault::hang());
+    let outcome = bed.crilet("log rotate --once --max-size 20").env("CRILET_STATE", &state).run();
+    assert_eq!(outcome.code(), Some(1), "{outcome}");
+    assert!(outcome.stderr.contains("no answer within 1 s"), "{outcome}");
+    assert_eq!(bed.count("ReopenContainerLog"), 2, "{outcome}");
+    // One has its name back, the other one was rotated.
+    let app = bed.path("web-log/app.log").exists();
+    assert_ne!(app, bed.path("web-log/side.log").exists(), "{outcome}");
+    assert_eq!(bed.crilet("logs web/app").run().stdout, "one\nthree\nfive\nseven\n");
+    assert_eq!(bed.crilet("logs web/side").run().stdout, "two\nno record\n");
+}
+
+#[test]
 fn what_is_planted_beside_a_log_is_not_touched() {
     let bed = bed();
     bed.write("secret", "the secret\n");

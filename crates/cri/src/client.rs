@@ -76,6 +76,11 @@ impl Client {
         self
     }
 
+    /// How long its calls may take.
+    pub fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
     /// Starts with this version of the CRI instead of v1.
     ///
     /// The other one is still tried when the runtime does not know it.

@@ -46,6 +46,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const UNWATCHED: Duration = Duration::from_secs(1);
 /// Between two looks at free space.
 const SPACE: Duration = Duration::from_millis(10);
+/// How long a runtime may take to reopen a log, which is a thousand times what it takes: all other
+/// logs wait for it, and grow.
+const REOPEN: Duration = Duration::from_secs(1);
 /// After a failed rotation, doubled up to the other one.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
@@ -110,6 +113,8 @@ type Observer = Box<dyn FnMut(Event) + Send>;
 /// goes on.
 pub struct Rotator {
     client: Client,
+    /// The same, for calls that all logs wait for.
+    reopening: Client,
     config: Config,
     watch: Arc<Watch>,
     observer: Observer,
@@ -191,7 +196,10 @@ impl Rotator {
             .map_err(|cause| LogError::Lock { path: config.lock_file.clone(), cause })?;
         let now = Instant::now();
         let poked = Arc::default();
+        let mut deadlines = client.deadlines();
+        deadlines.query = deadlines.query.min(REOPEN);
         Ok(Self {
+            reopening: client.clone().with_deadlines(deadlines),
             client,
             config,
             watch,

@@ -79,7 +79,7 @@ impl Rotator {
         let Some(state) = self.logs.get(key) else { return false };
         let log = state.found.log.clone();
         let began = Instant::now();
-        let result = rotate(&log, stamp, &writers(&self.client, state), &NoHook).await;
+        let result = rotate(&log, stamp, &writers(&self.reopening, state), &NoHook).await;
         let took = began.elapsed();
         match result {
             Ok(()) => {
@@ -97,7 +97,7 @@ impl Rotator {
     pub(super) async fn reopen(&mut self, key: &Key) -> bool {
         let Some(state) = self.logs.get(key) else { return false };
         let log = state.found.log.path();
-        match writers(&self.client, state).reopen().await {
+        match writers(&self.reopening, state).reopen().await {
             Ok(()) => {
                 self.succeeded(key);
                 self.tell(Event::Reopened { log });
