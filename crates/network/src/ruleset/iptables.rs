@@ -49,7 +49,7 @@ fn base(table: &str, chain: &str, policy: &str) -> Option<Base> {
         ("security", _) => ("filter", 50),
         _ => ("filter", 0),
     };
-    Some(Base { kind: kind.to_owned(), hook, priority, drops: policy == "DROP" })
+    Some(Base { kind: kind.to_owned(), hook, priority, drops: policy == "DROP", devices: None })
 }
 
 fn rule(line: &str, v4: bool) -> Option<(String, Rule)> {

@@ -67,12 +67,15 @@ pub struct Chain {
 pub struct Base {
     /// `filter`, `nat` or `route`.
     pub kind: String,
-    /// `prerouting`, `input`, `forward`, `output` or `postrouting`.
+    /// `prerouting`, `input`, `forward`, `output` or `postrouting`; of links, `ingress` or `egress`.
     pub hook: String,
     /// Lower ones come first.
     pub priority: i64,
     /// Whether what no rule decides is dropped.
     pub drops: bool,
+    /// The links of the hooks `ingress` and `egress`; absent where that is not told, as nft before 1.0.7
+    /// leaves it out of its JSON.
+    pub devices: Option<Vec<String>>,
 }
 
 /// A rule.
@@ -109,7 +112,9 @@ pub struct Condition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Field {
+    /// 2 for IPv4, 10 for IPv6, and 0 for what is neither.
     Family,
+    EtherSource,
     Protocol,
     Source,
     Destination,
@@ -192,15 +197,16 @@ impl Ruleset {
         ruleset
     }
 
-    /// Base chains of a hook for a family, in the order in which packets enter them.
+    /// Base chains of a hook of IP, in the order in which packets enter them.
     #[must_use]
     pub fn hook(&self, hook: &str, v4: bool) -> Vec<(&Table, &Chain, &Base)> {
-        let own = |table: &&Table| match table.family.as_str() {
-            "inet" => true,
-            "ip" => v4,
-            "ip6" => !v4,
-            _ => false,
-        };
+        self.hook_of(&["inet", if v4 { "ip" } else { "ip6" }], hook)
+    }
+
+    /// Base chains of a hook in tables of these families, in the order in which packets enter them.
+    #[must_use]
+    pub fn hook_of(&self, families: &[&str], hook: &str) -> Vec<(&Table, &Chain, &Base)> {
+        let own = |table: &&Table| families.contains(&table.family.as_str());
         let chains = self.tables.iter().filter(own);
         let chains = chains.flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
         let bases = chains.filter_map(|(table, chain)| Some((table, chain, chain.base.as_ref()?)));

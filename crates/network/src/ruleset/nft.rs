@@ -68,6 +68,13 @@ fn base(chain: &Json) -> Option<Base> {
         hook: chain.get("hook")?.as_str()?.to_owned(),
         priority: chain.get("prio").and_then(Json::as_i64).unwrap_or_default(),
         drops: word(chain, "policy") == "drop",
+        devices: match chain.get("dev") {
+            Some(Json::String(one)) => Some(vec![one.clone()]),
+            Some(Json::Array(all)) => {
+                Some(all.iter().filter_map(Json::as_str).map(str::to_owned).collect())
+            }
+            _ => None,
+        },
     })
 }
 
@@ -125,6 +132,8 @@ fn implied(json: &Json, conditions: &mut Vec<Condition>) {
     let (field, number) = match word(payload, "protocol") {
         "ip" => (Field::Family, 2),
         "ip6" => (Field::Family, 10),
+        // Of what is neither; a tagged packet is its VLAN's.
+        "arp" | "vlan" => (Field::Family, 0),
         "icmp" => (Field::Protocol, 1),
         "tcp" => (Field::Protocol, 6),
         "udp" => (Field::Protocol, 17),
@@ -145,7 +154,10 @@ fn condition(body: &Json, sets: &Sets<'_>) -> Condition {
         let op = word(body, "op");
         let (left, right) = (body.get("left")?, body.get("right")?);
         let (fields, mask) = fields(left)?;
-        let values = values(right, fields.len(), mask, sets)?;
+        let mut values = values(right, fields.len(), mask, sets)?;
+        if fields == [Field::Family] {
+            values.iter_mut().flatten().for_each(of_ethernet);
+        }
         let negated = match op {
             "==" | "in" => false,
             "!=" => true,
@@ -176,6 +188,8 @@ fn fields(json: &Json) -> Option<(Vec<Field>, Option<u64>)> {
 fn field(json: &Json) -> Option<Field> {
     if let Some(payload) = json.get("payload") {
         return Some(match (word(payload, "protocol"), word(payload, "field")) {
+            ("ether", "saddr") => Field::EtherSource,
+            ("ether", "type") => Field::Family,
             ("ip" | "ip6", "saddr") => Field::Source,
             ("ip" | "ip6", "daddr") => Field::Destination,
             ("ip", "protocol") | ("ip6", "nexthdr") => Field::Protocol,
@@ -190,7 +204,7 @@ fn field(json: &Json) -> Option<Field> {
             "iifname" | "iif" => Field::Input,
             "oifname" | "oif" => Field::Output,
             "mark" => Field::Mark,
-            "nfproto" => Field::Family,
+            "nfproto" | "protocol" => Field::Family,
             _ => return None,
         });
     }
@@ -265,6 +279,17 @@ fn value(json: &Json, mask: Option<u64>) -> Option<Value> {
         return Some(Value::Range(from, to));
     }
     Some(Value::Between(from.as_str()?.parse().ok()?, to.as_str()?.parse().ok()?))
+}
+
+/// What Ethernet calls its payload, as a family.
+fn of_ethernet(value: &mut Value) {
+    let family = match value {
+        Value::Word(word) if word == "ip" => 2,
+        Value::Word(word) if word == "ip6" => 10,
+        Value::Word(_) => 0,
+        _ => return,
+    };
+    *value = Value::Range(family, family);
 }
 
 /// Names that nft has for numbers become these numbers.

@@ -7,6 +7,7 @@ use super::{
     routes::{Found, Question, find, is_local},
     walk::Walk,
 };
+use crate::snapshot::Link;
 
 /// Follows the answer of who took the packet, to whoever sent it.
 ///
@@ -24,6 +25,7 @@ pub(super) fn back(
         source_port: there.port,
         port: None,
         mark: 0,
+        mac: None,
         input: None,
         output: None,
         established: true,
@@ -72,13 +74,19 @@ fn go(walk: &mut Walk<'_>, place: Place<'_>, pod: Option<usize>) -> Result<(), V
     );
     pass(place, "output", &mut walk.packet, &mut walk.hops)?;
     pass(place, "postrouting", &mut walk.packet, &mut walk.hops)?;
+    let Some(link) = link.filter(|link| link.name != "lo") else { return Ok(()) };
     if pod.is_none() {
-        return Ok(());
+        return by_link(walk, link);
     }
-    let Some(port) = link.and_then(|link| walk.host_side(link)) else { return Ok(()) };
+    walk.leave_namespace(place, link)?;
+    let Some(port) = walk.host_side(link) else { return Ok(()) };
+    walk.at_link(walk.host(), "ingress", port)?;
+    if port.master.is_some() {
+        walk.at_bridge("prerouting", Some(port), None)?;
+    }
     let host = walk.node.snapshot.host.link(port.master.unwrap_or(port.index)).unwrap_or(port);
     if !is_local(&walk.node.snapshot.host, to) && route.gateway.is_none() && port.master.is_some() {
-        return straight(walk, &host.name);
+        return straight(walk, port, &host.name);
     }
     walk.packet.input = Some(host.name.clone());
     walk.packet.output = None;
@@ -86,6 +94,11 @@ fn go(walk: &mut Walk<'_>, place: Place<'_>, pod: Option<usize>) -> Result<(), V
     // Here the kernel puts the sender's own address back.
     walk.packet.destination = walk.sent.source;
     let sender = walk.sent.source;
+    let is_straight = sender != to && walk.is_bridged_back(port, sender);
+    if !is_straight && port.master.is_some() {
+        walk.at_bridge("input", Some(port), None)?;
+        walk.at_link(walk.host(), "ingress", host)?;
+    }
     if is_local(&walk.node.snapshot.host, sender) {
         let localnet = host.settings.route_localnet
             || walk.node.snapshot.host.sysctl("ipv4/conf/all/route_localnet") != 0;
@@ -106,13 +119,49 @@ fn go(walk: &mut Walk<'_>, place: Place<'_>, pod: Option<usize>) -> Result<(), V
     let out = route.link.and_then(|index| walk.node.snapshot.host.link(index));
     walk.packet.output = out.map(|link| link.name.clone());
     pass(walk.host(), "forward", &mut walk.packet, &mut walk.hops)?;
-    pass(walk.host(), "postrouting", &mut walk.packet, &mut walk.hops)
+    pass(walk.host(), "postrouting", &mut walk.packet, &mut walk.hops)?;
+    if is_straight {
+        return by_port(walk, port);
+    }
+    out.map_or(Ok(()), |out| by_link(walk, out))
+}
+
+/// From one port of a bridge to that of who asked.
+fn by_port(walk: &mut Walk<'_>, port: &Link) -> Result<(), Verdict> {
+    let Some(asked) = walk.port.and_then(|index| walk.node.snapshot.host.link(index)) else {
+        return Ok(());
+    };
+    walk.leave_by_port(Some(port), asked)?;
+    to_sender(walk, asked)
+}
+
+/// The last part of the way: from the host by a link to who asked.
+fn by_link(walk: &mut Walk<'_>, out: &Link) -> Result<(), Verdict> {
+    walk.leave_namespace(walk.host(), out)?;
+    let asked = walk.port.and_then(|index| walk.node.snapshot.host.link(index));
+    match asked.filter(|port| port.master == Some(out.index)) {
+        Some(port) => {
+            walk.leave_by_port(None, port)?;
+            to_sender(walk, port)
+        }
+        None if out.kind.as_deref() == Some("bridge") => {
+            walk.at_unknown_port(out, &["output", "postrouting"])
+        }
+        None => to_sender(walk, out),
+    }
+}
+
+/// Into the pod behind a link of the host, if there is one.
+fn to_sender(walk: &mut Walk<'_>, link: &Link) -> Result<(), Verdict> {
+    let Some((pod, inside, _)) = walk.behind(link) else { return Ok(()) };
+    walk.at_link(walk.pod(pod)?, "ingress", inside)
 }
 
 /// The answer goes from pod to pod without the host's routing. If the destination was rewritten, the
 /// client must see the address that it asked for, which only a bridge that passes packets through the
 /// packet filter of IP does.
-fn straight(walk: &mut Walk<'_>, bridge: &str) -> Result<(), Verdict> {
+fn straight(walk: &mut Walk<'_>, port: &Link, bridge: &str) -> Result<(), Verdict> {
+    by_port(walk, port)?;
     if walk.filters_bridged() {
         walk.packet.input = Some(bridge.to_owned());
         walk.packet.output = None;

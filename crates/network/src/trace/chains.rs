@@ -60,15 +60,28 @@ pub(super) fn pass(
         if is_nat && (packet.established || is_bound) {
             continue;
         }
-        let stage = format!("{} {hook}", table.name);
-        let mut run = Run { place, table, stage, packet, hops, nat: is_nat };
-        match run.chain(chain, 0) {
-            Said::End(verdict) => return Err(verdict),
-            Said::Done => {}
-            Said::Nothing | Said::Left => policy(place, table, chain, base)?,
-        }
+        enter(place, (table, chain, base), packet, hops)?;
     }
     Ok(())
+}
+
+/// Passes a packet through one base chain.
+///
+/// # Errors
+/// The verdict that ends its way.
+pub(super) fn enter(
+    place: Place<'_>,
+    (table, chain, base): (&Table, &Chain, &Base),
+    packet: &mut Packet,
+    hops: &mut Vec<Hop>,
+) -> Result<(), Verdict> {
+    let stage = format!("{} {}", table.name, base.hook);
+    let mut run = Run { place, table, stage, packet, hops, nat: base.kind == "nat" };
+    match run.chain(chain, 0) {
+        Said::End(verdict) => Err(verdict),
+        Said::Done => Ok(()),
+        Said::Nothing | Said::Left => policy(place, table, chain, base),
+    }
 }
 
 pub(super) fn table_name(table: &Table) -> String {

@@ -1,12 +1,14 @@
 //! The way of a packet through a node, told hop by hop from a snapshot.
 //!
 //! [`trace()`] walks a new connection's first packet as the kernel would: the hooks of all packet
-//! filters in the order of their priorities, rewriting, choosing of routes, bridge port, the pod's own
+//! filters, of IP, bridges and links, in the order of their priorities, rewriting, choosing of routes, bridge port, the pod's own
 //! network, and then the answer's way back. It ends with a [`Verdict`]. Nothing is guessed: a match
 //! that is not known makes the verdict [`Verdict::Unknown`].
 
 mod answer;
+mod bridge;
 mod chains;
+mod layers;
 mod packet;
 mod probe;
 mod routes;

@@ -18,6 +18,8 @@ pub(super) struct Packet {
     /// Known of what begins a connection.
     pub(super) port: Option<u16>,
     pub(super) mark: u32,
+    /// The hardware address of who sent it over the last link, where it is known.
+    pub(super) mac: Option<String>,
     pub(super) input: Option<String>,
     pub(super) output: Option<String>,
     /// Whether it belongs to a connection that is known.
@@ -67,6 +69,7 @@ impl Packet {
     fn has(&self, field: &Field, value: &Value, at: &Namespace) -> Option<bool> {
         match field {
             Field::Family => number(if self.is_v4() { 2 } else { 10 }, value),
+            Field::EtherSource => Some(word(value)?.eq_ignore_ascii_case(self.mac.as_deref()?)),
             Field::Protocol => number(self.protocol.number().into(), value),
             Field::Source => address(self.source, value),
             Field::Destination => address(self.destination, value),
@@ -103,6 +106,10 @@ impl Packet {
             _ => None,
         }
     }
+}
+
+fn word(value: &Value) -> Option<&str> {
+    if let Value::Word(word) = value { Some(word) } else { None }
 }
 
 fn number(own: u64, value: &Value) -> Option<bool> {

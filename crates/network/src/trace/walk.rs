@@ -8,7 +8,7 @@ use super::{
     packet::Packet,
     routes::{Found, Question, find, is_local},
 };
-use crate::snapshot::{Link, Namespace, Route};
+use crate::snapshot::{Link, Route};
 
 /// Who is meant when nobody is named: addresses kept for documentation.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -44,6 +44,7 @@ pub(super) fn walk(node: &Node<'_>, request: &Request) -> Trace {
         source_port: None,
         port: Some(request.port),
         mark: 0,
+        mac: None,
         input: None,
         output: None,
         established: false,
@@ -81,7 +82,7 @@ fn sender(node: &Node<'_>, request: &Request) -> (Option<usize>, Option<IpAddr>)
     }
 }
 
-fn lost<T>(why: impl Into<String>) -> Result<T, Verdict> {
+pub(super) fn lost<T>(why: impl Into<String>) -> Result<T, Verdict> {
     Err(Verdict::Hangs { why: why.into() })
 }
 
@@ -221,6 +222,10 @@ impl<'a> Walk<'a> {
             });
         };
         let link = self.link_of(host, route)?;
+        if link.kind.as_deref() == Some("bridge") {
+            self.at_unknown_port(link, &["prerouting", "input"])?;
+        }
+        self.at_link(host, "ingress", link)?;
         self.enter_host(link)
     }
 
@@ -234,6 +239,7 @@ impl<'a> Walk<'a> {
             return self.arrive(place, Some(pod));
         }
         pass(place, "postrouting", &mut self.packet, &mut self.hops)?;
+        self.leave_namespace(place, link)?;
         let Some(peer) = self.host_side(link) else {
             return Err(Verdict::Unknown {
                 why: format!("link {} of {name}, whose other end is not on the host", link.name),
@@ -244,10 +250,11 @@ impl<'a> Walk<'a> {
         self.leave_pod(peer)
     }
 
-    /// The host's end of a pod's link.
-    pub(super) fn host_side(&self, link: &Link) -> Option<&'a Link> {
-        let host = &self.node.snapshot.host;
-        host.link(link.peer?).filter(|peer| peer.peer == Some(link.index) && link.peer_elsewhere)
+    /// What a namespace sends by a link to a neighbour.
+    pub(super) fn leave_namespace(&mut self, place: Place<'_>, link: &Link) -> Result<(), Verdict> {
+        self.packet.mac.clone_from(&link.mac);
+        self.asks_neighbours(place)?;
+        self.at_link(place, "egress", link)
     }
 
     pub(super) fn pod(&self, pod: usize) -> Result<Place<'a>, Verdict> {
@@ -265,6 +272,7 @@ impl<'a> Walk<'a> {
         if !link.up {
             return lost(format!("link {} is down", link.name));
         }
+        self.at_link(self.host(), "ingress", link)?;
         let Some(bridge) = link.master.and_then(|index| host.link(index)) else {
             return self.enter_host(link);
         };
@@ -274,6 +282,7 @@ impl<'a> Walk<'a> {
                 why: format!("bridge {}, which looks at VLANs", bridge.name),
             });
         }
+        self.at_bridge("prerouting", Some(link), None)?;
         let to = self.packet.destination;
         let is_on_link =
             bridge.addresses.iter().any(|net| net.contains(&to)) && !is_local(host, to);
@@ -291,16 +300,6 @@ impl<'a> Walk<'a> {
         self.over_bridge(bridge, self.packet.destination, true)
     }
 
-    /// Whether bridges pass what they forward through the packet filter of IP.
-    pub(super) fn filters_bridged(&self) -> bool {
-        let name = if self.packet.is_v4() {
-            "bridge/bridge-nf-call-iptables"
-        } else {
-            "bridge/bridge-nf-call-ip6tables"
-        };
-        self.node.snapshot.host.sysctl(name) != 0
-    }
-
     fn enter_host(&mut self, link: &'a Link) -> Result<Verdict, Verdict> {
         let host = self.host();
         self.packet.input = Some(link.name.clone());
@@ -309,6 +308,9 @@ impl<'a> Walk<'a> {
         pass(host, "prerouting", &mut self.packet, &mut self.hops)?;
         self.check_source(link)?;
         let route = self.route(host, Some(self.packet.source))?;
+        if !self.goes_straight(link, route.link) {
+            self.come_up(link)?;
+        }
         if route.kind == "local" {
             self.hop("host", "route", format!("{} is the node itself", self.packet.destination));
             return self.arrive(host, None);
@@ -358,10 +360,7 @@ impl<'a> Walk<'a> {
 
     fn forward(&mut self, from: &'a Link, to: &'a Link, hop: IpAddr) -> Result<Verdict, Verdict> {
         let host = self.host();
-        let bridged = from.index == to.index
-            && self.port.is_some()
-            && self.packet.rewritten.0
-            && self.filters_bridged();
+        let bridged = self.goes_straight(from, Some(to.index));
         self.hop("host", "route", format!("to {} by {}", self.packet.destination, to.name));
         self.check_forwarding(from)?;
         self.packet.output = Some(to.name.clone());
@@ -394,6 +393,9 @@ impl<'a> Walk<'a> {
         if !link.up {
             return lost(format!("link {} is down", link.name));
         }
+        if !bridged {
+            self.leave_namespace(self.host(), link)?;
+        }
         if link.kind.as_deref() == Some("bridge") {
             return self.over_bridge(link, hop, bridged);
         }
@@ -404,66 +406,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The namespace, and the link in it, that a link of the host leads to.
-    fn behind(&self, link: &Link) -> Option<(usize, &'a Link, &'a Namespace)> {
-        let all = self.node.snapshot.namespaces.iter().enumerate();
-        let mut found = all.filter_map(|(place, namespace)| {
-            let inside = namespace.link(link.peer?)?;
-            (inside.peer == Some(link.index) && inside.peer_elsewhere)
-                .then_some((place, inside, namespace))
-        });
-        found.next()
-    }
-
-    fn over_bridge(
-        &mut self,
-        bridge: &'a Link,
-        hop: IpAddr,
-        bridged: bool,
-    ) -> Result<Verdict, Verdict> {
-        let host = &self.node.snapshot.host;
-        let ports = host.links.iter().filter(|link| link.master == Some(bridge.index));
-        let mut others = false;
-        let mut found = None;
-        for port in ports {
-            match self.behind(port) {
-                Some((pod, inside, namespace)) if is_local(namespace, hop) => {
-                    found = Some((port, pod, inside))
-                }
-                Some(_) => {}
-                None => others = true,
-            }
-        }
-        let Some((port, pod, inside)) = found else {
-            if others {
-                return Err(Verdict::Leaves {
-                    why: format!("by a port of {} to {hop}", bridge.name),
-                });
-            }
-            return Err(Verdict::Unreachable {
-                why: format!("nobody on {} has the address {hop}", bridge.name),
-            });
-        };
-        let flags = port.port.clone().unwrap_or_default();
-        if !port.up || !flags.forwarding {
-            return lost(format!("port {} of {} does not forward", port.name, bridge.name));
-        }
-        let hairpin = flags.hairpin || bridge.promiscuous;
-        if bridged && self.port == Some(port.index) && !hairpin {
-            return lost(format!(
-                "port {} of {} has no hairpin: a packet may not leave by the port that it came in by",
-                port.name, bridge.name
-            ));
-        }
-        let came = self.port.and_then(|index| host.link(index)).and_then(|link| link.port.as_ref());
-        if bridged && flags.isolated && came.is_some_and(|port| port.isolated) {
-            return lost(format!("ports of {} are isolated from each other", bridge.name));
-        }
-        self.hop("host", "bridge", format!("{} to its port {}", bridge.name, port.name));
-        self.enter_pod(pod, inside)
-    }
-
-    fn enter_pod(&mut self, pod: usize, link: &'a Link) -> Result<Verdict, Verdict> {
+    pub(super) fn enter_pod(&mut self, pod: usize, link: &'a Link) -> Result<Verdict, Verdict> {
         let place = self.pod(pod)?;
         self.packet.input = Some(link.name.clone());
         self.packet.output = None;
@@ -473,6 +416,7 @@ impl<'a> Walk<'a> {
         if !link.up {
             return lost(format!("link {} of {} is down", link.name, place.name));
         }
+        self.at_link(place, "ingress", link)?;
         let source = self.packet.source;
         if source.is_loopback() && !link.settings.route_localnet {
             return lost(format!(
