@@ -21,3 +21,8 @@ pub mod table;
 pub mod template;
 pub mod units;
 pub mod yaml;
+
+/// Whether a name fits a regular expression; nothing fits what is none, and all fits an empty one.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    pattern.is_empty() || regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(name))
+}

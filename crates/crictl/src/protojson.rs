@@ -6,8 +6,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crilet_cri::schema::{self, Count, Field, Kind, Message};
+pub use prost::Name;
 use prost::{
-    DecodeError, Name,
+    DecodeError,
     encoding::{WireType, decode_key, decode_varint},
 };
 
