@@ -34,6 +34,11 @@ fn count(line: &Parsed, all: usize) -> usize {
     }
 }
 
+/// As Go's own log says it, which crictl uses here alone.
+fn bad_state(words: &str) -> Fail {
+    Fail::Exit(format!("{} {words}", jiff::Zoned::now().strftime("%Y/%m/%d %H:%M:%S")), 1)
+}
+
 fn container_filter(line: &Parsed) -> Result<v1::ContainerFilter> {
     let state = match line.text("state").to_lowercase().as_str() {
         "" if line.bool("all") => None,
@@ -43,7 +48,7 @@ fn container_filter(line: &Parsed) -> Result<v1::ContainerFilter> {
         "unknown" => Some(v1::ContainerState::ContainerUnknown),
         _ => {
             let words = "--state should be one of created, running, exited or unknown";
-            return Err(Fail::Exit(words.to_owned(), 1));
+            return Err(bad_state(words));
         }
     };
     let state = state.filter(|_| !line.bool("latest") && line.int("last") <= 0);
@@ -91,6 +96,7 @@ pub(super) async fn containers(call: &Call) -> Result<()> {
     if !call.line.arguments.is_empty() {
         return Err(Fail::Help);
     }
+    labels(call.line.list("label"))?;
     let client = reach::client(call).await?;
     list_containers(&client, &call.line).await.tried("listing containers")
 }
@@ -196,7 +202,7 @@ pub(super) async fn find_pods(client: &Client, line: &Parsed) -> Result<Vec<v1::
         "" => None,
         "ready" => Some(v1::PodSandboxState::SandboxReady),
         "notready" => Some(v1::PodSandboxState::SandboxNotready),
-        _ => return Err(Fail::Exit("--state should be ready or notready".to_owned(), 1)),
+        _ => return Err(bad_state("--state should be ready or notready")),
     };
     let filter = v1::PodSandboxFilter {
         id: line.text("id").to_owned(),
@@ -217,6 +223,7 @@ pub(super) async fn find_pods(client: &Client, line: &Parsed) -> Result<Vec<v1::
 }
 
 pub(super) async fn pods(call: &Call) -> Result<()> {
+    labels(call.line.list("label"))?;
     let client = reach::client(call).await?;
     list_pods(&client, &call.line).await.tried("listing pod sandboxes")
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use crilet_cri::{
-    Client,
+    Client, Code, CriError,
     config::{self, Finding, Findings, Severity, Strictness},
     v1,
 };
@@ -148,12 +148,20 @@ async fn pull_image(
     let limit = limit.map_err(|_| Fail::fatal("timeout should be bigger than 0"))?;
     let pull = client.pull_image(spec, auth, pod);
     if limit == 0 {
-        return Ok(pull.await?);
+        return pull.await.map_err(refused);
     }
     let late =
         || Fail::fatal("rpc error: code = DeadlineExceeded desc = context deadline exceeded");
     let pulled = tokio::time::timeout(Duration::from_nanos(limit), pull).await;
-    Ok(pulled.map_err(|_| late())??)
+    pulled.map_err(|_| late())?.map_err(refused)
+}
+
+/// Of a pull that failed in no known way, crictl shows the runtime's words alone.
+fn refused(error: CriError) -> Fail {
+    match error {
+        CriError::Call { code: Code::Unknown, message, .. } => Fail::Fatal(message),
+        other => other.into(),
+    }
 }
 
 /// Who to be to a registry.

@@ -110,9 +110,7 @@ async fn dispatch(line: &[String]) -> Result<()> {
     if global.wants_help() {
         return print(&help());
     }
-    if let [first, ..] = line
-        && matches!(first.as_str(), "--version" | "-version" | "-v")
-    {
+    if global.bool("version") {
         return print(&format!(
             "crictl version {VERSION} (crilet {})\n",
             env!("CARGO_PKG_VERSION")

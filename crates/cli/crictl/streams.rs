@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, path::PathBuf, time::Duration};
 
-use crilet_cri::{Client, Deadlines};
+use crilet_cri::{Client, CriError, Deadlines};
 use crilet_stream::{
     DetachKeys, Route, Session, StreamError, Streamer, Streams, TlsFiles, Transport,
 };
@@ -60,7 +60,7 @@ fn transport(call: &Call) -> Result<Transport> {
     match call.line.text("transport") {
         "spdy" => Ok(Transport::Spdy),
         "websocket" => Ok(Transport::WebSocket),
-        other => Err(Fail::Fatal(format!("unknown transport: {other}"))),
+        other => Err(Fail::Fatal(format!("get executor: unknown transport: {other}"))),
     }
 }
 
@@ -194,7 +194,13 @@ async fn exec_sync(call: &Call, client: &Client, id: &str, command: &[String]) -
         }
         false => client.clone(),
     };
-    let answer = client.exec_sync(id, command.to_vec(), timeout).await?;
+    let answer = client.exec_sync(id, command.to_vec(), timeout).await;
+    if answer.as_ref().is_err_and(CriError::is_deadline) && !timeout.is_zero() {
+        let (command, seconds) = (command.join(" "), timeout.as_secs());
+        let words = format!("command timed out: {command:?} timed out after {seconds}s");
+        return Err(Fail::Fatal(words));
+    }
+    let answer = answer?;
     let stderr = String::from_utf8_lossy(&answer.stderr);
     if answer.exit_code != 0 {
         let (command, code) = (command.join(" "), answer.exit_code);

@@ -16,16 +16,17 @@ pub static GLOBAL: &[Flag] = &[
         .default("/etc/crictl.yaml")
         .variable("CRI_CONFIG_FILE"),
     switch(&["debug", "D"], "Tell on stderr what is being done"),
-    switch(&["enable-tracing"], "Refused: crilet sends no traces"),
+    switch(&["enable-tracing"], "Ignored: crilet sends no traces"),
     text(&["image-endpoint", "i"], "Socket of the image service (default: that of the runtime)")
         .variable("IMAGE_SERVICE_ENDPOINT"),
-    text(&["profile-cpu"], "Refused: crilet writes no Go profiles"),
-    text(&["profile-mem"], "Refused: crilet writes no Go profiles"),
+    text(&["profile-cpu"], "Ignored: crilet writes no Go profiles"),
+    text(&["profile-mem"], "Ignored: crilet writes no Go profiles"),
     text(&["runtime-endpoint", "r"], "Socket of the runtime (default: the first that answers of containerd's, CRI-O's, cri-dockerd's and crilet's own)")
         .variable("CONTAINER_RUNTIME_ENDPOINT"),
     Flag { default: "2s", ..of(Kind::Duration, &["timeout", "t"], "Longest time for a call, such as 2s; 0 or less is the default") },
     text(&["tracing-endpoint"], "Where traces would go").default("127.0.0.1:4317"),
     Flag { default: "-1", ..of(Kind::Int, &["tracing-sampling-rate-per-million"], "How many traces would go there") },
+    switch(&["version", "v"], "print the version"),
 ];
 
 /// All commands, by name.

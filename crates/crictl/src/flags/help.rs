@@ -13,9 +13,9 @@ fn rows(rows: &[(String, String)]) -> String {
 pub fn app_help(flags: &'static [Flag], commands: &'static [Command], version: &str) -> String {
     let mut listed = command_rows(commands);
     listed.push(help_command());
-    let version_flag = ("--version, -v".to_owned(), "print the version".to_owned());
+    let (last, flags): (Vec<_>, Vec<_>) = flags.iter().partition(|flag| flag.name() == "version");
     let mut options = flag_rows(flags);
-    options.push(version_flag);
+    options.extend(last.into_iter().map(flag_row));
     format!(
         "NAME:\n   crictl - client for CRI\n\n\
          USAGE:\n   crictl [global options] command [command options]\n\n\
@@ -48,7 +48,9 @@ pub fn command_help(path: &str, command: &Command) -> String {
         listed.push(help_command());
         help.push_str(format!("\nCOMMANDS:\n{}", rows(&listed)).as_str());
     }
-    help.push_str(format!("\nOPTIONS:\n{}", rows(&flag_rows(command.flags))).as_str());
+    help.push_str(
+        format!("\nOPTIONS:\n{}", rows(&flag_rows(command.flags.iter().collect()))).as_str(),
+    );
     help
 }
 
@@ -61,8 +63,7 @@ fn command_rows(commands: &[Command]) -> Vec<(String, String)> {
 }
 
 /// Options by their names, `--help` last.
-fn flag_rows(flags: &'static [Flag]) -> Vec<(String, String)> {
-    let mut sorted: Vec<_> = flags.iter().collect();
+fn flag_rows(mut sorted: Vec<&Flag>) -> Vec<(String, String)> {
     sorted.sort_by_key(|flag| flag.name());
     sorted.into_iter().chain([&HELP]).map(flag_row).collect()
 }
@@ -82,7 +83,8 @@ fn flag_row(flag: &Flag) -> (String, String) {
         names = format!("{names} [ {names} ]");
     }
     let default = match (flag.kind, flag.default) {
-        (_, "") if std::ptr::eq(flag, &raw const HELP) => String::new(),
+        // Of what asks for words and nothing else.
+        _ if matches!(flag.name(), "help" | "version") => String::new(),
         (Kind::Bool, _) => " (default: false)".to_owned(),
         (Kind::Int, "") => " (default: 0)".to_owned(),
         (Kind::Duration, "") => " (default: 0s)".to_owned(),
