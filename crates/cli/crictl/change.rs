@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::{
     Call, Result, print, reach,
-    report::{Fail, Level, Tried, log},
+    report::{Fail, Level, Tried, kernel_words, log},
 };
 
 /// The ids on the line, of which there must be one.
@@ -165,6 +165,7 @@ fn remove_logs(id: &str, log_path: &Path) {
     for path in rotated.chain([log_path.to_owned()]) {
         if let Err(error) = fs::remove_file(&path) {
             let path = path.display();
+            let error = kernel_words(&error);
             let words = format!("removing log file {path} for container {id:?} failed: {error}");
             log(Level::Error, &words);
         }

@@ -10,7 +10,7 @@ use crilet_crictl::{
 
 use super::{
     Call, Result, print,
-    report::{Fail, Level, Tried, log},
+    report::{Fail, Level, Tried, kernel_words, log},
 };
 
 /// Clears a terminal, as crictl does before some of its tables, whatever it writes to.
@@ -78,7 +78,7 @@ impl Missing {
 fn read(path: &Path) -> std::result::Result<Config, Missing> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Missing::NotFound,
-        _ => Missing::Wrong(format!("open {}: {error}", path.display())),
+        _ => Missing::Wrong(format!("open {}: {}", path.display(), kernel_words(&error))),
     })?;
     Config::read(&text).map_err(|error| Missing::Wrong(error.to_string()))
 }
@@ -125,7 +125,7 @@ pub(super) fn run(call: &Call) -> Result<()> {
 }
 
 fn opened(path: &Path, error: &io::Error) -> Fail {
-    Fail::Fatal(format!("open {}: {error}", path.display()))
+    Fail::Fatal(format!("open {}: {}", path.display(), kernel_words(error)))
 }
 
 fn write(config: &Config, path: &Path) -> Result<()> {

@@ -16,7 +16,7 @@ use crilet_log::{
 
 use super::{
     Call, Result, reach,
-    report::{Fail, Level, Tried, log},
+    report::{Fail, Level, Tried, kernel_words, log},
 };
 use crate::output;
 
@@ -103,7 +103,8 @@ fn path_of(status: &v1::ContainerStatus, previous: bool) -> Result<PathBuf> {
 
 fn open(path: &Path) -> Result<LogFile> {
     let failed = |error: io::Error| {
-        Fail::Fatal(format!("failed to open log file {:?}: {error}", path.display().to_string()))
+        let (path, words) = (path.display().to_string(), kernel_words(&error));
+        Fail::Fatal(format!("failed to open log file {path:?}: {words}"))
     };
     // kubelets make logs links into other directories.
     let full = std::fs::canonicalize(path).map_err(failed)?;

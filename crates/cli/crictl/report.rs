@@ -73,11 +73,21 @@ pub(super) fn rpc(error: &CriError) -> String {
         CriError::Deadline { .. } => status("DeadlineExceeded", "context deadline exceeded"),
         CriError::Connect { endpoint, cause } => {
             let path = endpoint.path().display();
+            let cause = kernel_words(cause);
             let words =
                 format!("transport: Error while dialing: dial unix {path}: connect: {cause}");
             status("Unavailable", &format!("connection error: desc = {words:?}"))
         }
         other => status("Unavailable", &crilet_core::ErrorChain(other).to_string()),
+    }
+}
+
+/// What the kernel said, as Go writes it: in small letters and without its number.
+pub(super) fn kernel_words(error: &std::io::Error) -> String {
+    let words = error.to_string();
+    match words.split_once(" (os error") {
+        Some((words, _)) => words.to_ascii_lowercase(),
+        None => words,
     }
 }
 
@@ -102,7 +112,8 @@ pub(super) fn log(level: Level, words: &str) {
         output::say(&format!("\x1b[{color}m{short}\x1b[0m[0000] {words}"));
     } else {
         let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
-        let time = time.strip_suffix("+00:00").map_or(time.clone(), |utc| format!("{utc}Z"));
+        let time =
+            time.strip_suffix("+00:00").map_or_else(|| time.clone(), |utc| format!("{utc}Z"));
         output::say(&format!("time={time:?} level={name} msg={}", quoted(words)));
     }
 }
