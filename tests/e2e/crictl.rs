@@ -129,10 +129,15 @@ fn inspections(host: &Host) {
 fn commands_logs_and_ports() {
     let (host, _containerd) = host_with_containerd();
     let host = &host;
-    let script = "echo out; echo err >&2; for n in 1 2 3; do echo line $n; done; \
+    let script = "echo out; echo err >&2; until [ -e /go ]; do sleep 0.1; done; \
+                  for n in 1 2 3; do echo line $n; done; \
                   echo up >/var/www/index.html; httpd -p 8080 -h /var/www; \
                   while read -r line; do echo got $line; [ $line = end ] && exit 4; done; sleep 1000";
     let (pod, container) = pod_with(host, script);
+    // Both streams come in an order of their own: the rest is written when this is there.
+    logged(host, &container, "out\n", "err\n");
+    quietly(host, &["exec", &container, "touch", "/go"]);
+    logged(host, &container, "out\nline 1\nline 2\nline 3\n", "err\n");
     commands(host, &container);
     logs(host, &container);
     measures(host, &pod, &container);
@@ -171,10 +176,17 @@ fn commands(host: &Host, container: &str) {
     assert_eq!(terminal.end().unwrap(), 0, "{}", terminal.screen());
 }
 
+/// Waits until a log holds this and nothing else.
+fn logged(host: &Host, container: &str, stdout: &str, stderr: &str) {
+    wait_until("the log", BOUND, || {
+        let output = crictl(0, host, &["logs", container]);
+        let is_there = output.stdout == stdout && output.stderr == stderr;
+        if is_there { Ok(()) } else { Err(output.to_string()) }
+    })
+    .unwrap();
+}
+
 fn logs(host: &Host, container: &str) {
-    let output = crictl(0, host, &["logs", container]);
-    assert_eq!(output.stdout, "out\nline 1\nline 2\nline 3\n");
-    assert_eq!(output.stderr, "err\n");
     assert_eq!(quietly(host, &["logs", "--tail", "2", container]), "line 2\nline 3\n");
     assert_eq!(quietly(host, &["logs", "--tail=1", "--limit-bytes", "4", container]), "line");
     assert_eq!(quietly(host, &["logs", "-s", "stdout", "--since", "1h", container]).len(), 25);
