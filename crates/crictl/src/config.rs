@@ -85,7 +85,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], at the first thing that is wrong.
     pub fn read(text: &str) -> Result<Self, ConfigError> {
-        let lines: Option<Vec<Line>> = text.lines().map(read_line).collect();
+        let text = text.strip_prefix("---\n").unwrap_or(text);
+        let indented = text.lines().filter(|line| !line.trim().is_empty());
+        let indent = indented.map(|line| line.len() - line.trim_start().len()).min();
+        let level = |line: &str| read_line(line.get(indent.unwrap_or_default()..).unwrap_or(""));
+        let lines: Option<Vec<Line>> = text.lines().map(level).collect();
         let mut config = Self { lines: lines.clone(), ..Self::default() };
         let entries: Vec<(String, String)> = match lines {
             Some(lines) => lines
@@ -361,6 +365,14 @@ mod tests {
         assert!(text.starts_with("image-endpoint: \"\"\nruntime-endpoint: 'a b: c'\n"), "{text}");
         let text = edited("", &[("runtime-endpoint", "unix:///run/x.sock")]);
         assert!(text.starts_with("runtime-endpoint: unix:///run/x.sock\n"), "{text}");
+    }
+
+    #[test]
+    fn a_mapping_may_stand_further_in() {
+        let text = edited("---\n  timeout: 5\n\n  debug: true # x\n", &[("timeout", "6")]);
+        let expected =
+            "timeout: 6\ndebug: true # x\nruntime-endpoint: \"\"\nimage-endpoint: \"\"\n";
+        assert_eq!(text, format!("{expected}{REST}"));
     }
 
     #[test]

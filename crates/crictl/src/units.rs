@@ -51,6 +51,18 @@ pub fn general(value: f64, digits: usize) -> String {
     format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs())
 }
 
+/// A number as Go's `%v` writes it: the fewest digits, with an exponent below 1e-4 and from 1e6 on.
+pub fn shortest(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if !value.is_finite() || (-4..6).contains(&exponent) {
+        return format!("{value}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
 fn trimmed(number: &str) -> &str {
     if !number.contains('.') {
         return number;
@@ -124,6 +136,10 @@ mod tests {
         assert_eq!(size(2_166_802, 4), "2.167MB");
         assert_eq!(size(4_000_000_000, 4), "4GB");
         assert_eq!(size(999_900, 3), "1e+03kB");
+        let cases = [(1e6, "1e+06"), (123_456.5, "123456.5"), (0.000_01, "1e-05"), (0.0, "0")];
+        for (value, expected) in cases {
+            assert_eq!(shortest(value), expected);
+        }
     }
 
     #[test]

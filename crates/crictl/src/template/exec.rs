@@ -205,6 +205,7 @@ impl<'a> State<'a> {
                 funcs::call(name, &arguments)
                     .or_else(|message| self.wrong(format!("error calling {name}: {message}")))
             }
+            Some((Operand::Nil, [])) => self.wrong("nil is not a command"),
             Some((only, [])) if piped.is_none() => self.operand(only, dot),
             Some(_) => self.wrong("can't give an argument to what is no function"),
             None => Ok(Value::Nothing),

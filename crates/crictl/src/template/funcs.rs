@@ -228,7 +228,7 @@ pub(super) fn within(value: &Value<'_>, out: &mut String) {
             out.push_str(text);
         }
         Value::Int(number) => out.push_str(&number.to_string()),
-        Value::Float(number) => out.push_str(&crate::json::float(*number)),
+        Value::Float(number) => out.push_str(&crate::units::shortest(*number)),
         Value::Data(Json::Array(values)) => {
             for (at, value) in values.iter().enumerate() {
                 out.push(if at == 0 { '[' } else { ' ' });

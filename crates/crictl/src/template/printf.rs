@@ -106,9 +106,15 @@ fn one(spec: &Spec, verb: char, value: &Value<'_>) -> String {
         ('o', Value::Int(number)) => signed(*number, |number| format!("{number:o}")),
         ('b', Value::Int(number)) => signed(*number, |number| format!("{number:b}")),
         ('x', _) if is_text => text().bytes().map(|byte| format!("{byte:02x}")).collect(),
+        ('X', _) if is_text => text().bytes().map(|byte| format!("{byte:02X}")).collect(),
+        ('c', Value::Int(number)) => {
+            let letter = u32::try_from(*number).ok().and_then(char::from_u32);
+            letter.unwrap_or(char::REPLACEMENT_CHARACTER).to_string()
+        }
+        ('e', Value::Float(number)) => exponential(*number, precision.unwrap_or(6)),
         ('f' | 'F', Value::Float(number)) => format!("{number:.*}", precision.unwrap_or(6)),
         ('g', Value::Float(number)) => precision.map_or_else(
-            || crate::json::float(*number),
+            || crate::units::shortest(*number),
             |digits| crate::units::general(*number, digits),
         ),
         _ => format!("%!{verb}({}={})", funcs::type_name(value), plain(value)),
@@ -118,4 +124,13 @@ fn one(spec: &Spec, verb: char, value: &Value<'_>) -> String {
 fn signed(number: i64, write: impl Fn(u64) -> String) -> String {
     let sign = if number < 0 { "-" } else { "" };
     format!("{sign}{}", write(number.unsigned_abs()))
+}
+
+/// As C's `%e`: with a sign and two digits at least in the exponent.
+fn exponential(number: f64, digits: usize) -> String {
+    let text = format!("{number:.digits$e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
 }

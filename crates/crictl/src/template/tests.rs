@@ -55,6 +55,8 @@ fn templates_give_what_go_gives() {
         ("{{print 1 2 \"a\" \"b\" 3}}{{println \"x\" 1}}", "1 2ab3x 1\n"),
         ("{{slice .status.id 1 2}}", "b"),
         ("{{range 3}}{{.}}{{end}}", "012"),
+        ("{{printf \"%X %c %e %g\" \"hi\" 65 1e6 1e6}}", "6869 A 1.000000e+06 1e+06"),
+        ("{{print 1e6}} {{100000000.0}} {{1.5}}", "1e+06 1e+08 1.5"),
         ("{{\"}}\"}}{{`a\\n`}}", "}}a\\n"),
     ];
     for (template, expected) in cases {
@@ -82,6 +84,7 @@ fn what_is_wrong_is_told_with_its_line() {
         ("{{.items | }}", "a value or a function is missing"),
         ("{{(.items}}", "a bracket is not closed"),
         ("{{len}}", "wrong number of arguments"),
+        ("{{nil}}", "nil is not a command"),
     ];
     for (template, expected) in cases {
         let error = fails(template);
