@@ -1,8 +1,13 @@
 //! `crilet crictl`, and crilet under the name `crictl`.
 
-use std::{os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    os::unix::fs::PermissionsExt,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use crilet_cri::{Code, fake::Fault};
+use nix::sys::signal::Signal;
 
 use crate::bed::{Bed, Crilet, Outcome};
 
@@ -304,6 +309,39 @@ fn crilet_is_crictl_by_its_name() {
     assert!(nobody.stderr.contains("no such file or directory"), "{nobody}");
     let empty = crictl(&bed, "ps").env("CONTAINER_RUNTIME_ENDPOINT", "").run();
     assert!(ends_with(1, empty).stderr.contains("--runtime-endpoint is not set"));
+}
+
+#[test]
+fn events_come_as_they_happen_until_an_interrupt() {
+    let builder = crilet_cri::fake::Fake::builder().image("app:1");
+    let bed = Bed::new(builder.with_method("GetContainerEvents").with_method("RuntimeConfig"));
+    bed.write("pod.yaml", "metadata: {name: web, namespace: default}\n");
+    let driver = ends_with(0, crictl(&bed, "runtime-config").run());
+    assert!(driver.stdout.starts_with("cgroup driver:   "), "{driver}");
+    let template = "--template={{.containerEventType}};{{.podSandboxStatus.metadata.name}}";
+    for (arguments, words) in [
+        ("events", "\"containerEventType\": \"CONTAINER_STARTED_EVENT\""),
+        ("event -o yaml", "containerEventType: CONTAINER_STARTED_EVENT"),
+        (&format!("events -o go-template {template}"), "CONTAINER_STARTED_EVENT;web"),
+    ] {
+        let mut events = crictl(&bed, arguments).start();
+        let seen = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Nothing tells when it listens.
+            scope.spawn(|| {
+                while !seen.load(Ordering::Relaxed) {
+                    ends_with(0, crictl(&bed, "runp pod.yaml").run());
+                }
+            });
+            events.read_stdout_until(words);
+            seen.store(true, Ordering::Relaxed);
+        });
+        events.signal(Signal::SIGINT);
+        let outcome = ends_with(1, events.wait());
+        assert!(outcome.stderr.contains("interrupted: context canceled"), "{outcome}");
+    }
+    let wrong = ends_with(1, crictl(&bed, "events -o go-template --template={{.x").run());
+    assert!(wrong.stderr.contains("failed to parse go-template"), "{wrong}");
 }
 
 #[test]

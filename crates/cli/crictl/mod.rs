@@ -27,6 +27,8 @@ use crilet_crictl::{
     flags::{self, Command, Parsed},
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use self::report::Fail;
 use crate::{connect, errors::CliError, global::Global, output};
 
@@ -155,10 +157,27 @@ async fn command_line(
             return schema(inner, &format!("{path} {first}"), rest);
         }
     }
-    let done = Box::pin(act(command.name(), &call)).await;
-    match done {
+    match Box::pin(unless_interrupted(command.name(), &call)).await {
         Err(Fail::Help) => print(&shown),
         other => other,
+    }
+}
+
+/// Does a command until a signal wants it to end, which is a failure; what it asked of the runtime is
+/// taken back by that. Commands that go on until a signal have an end of their own.
+async fn unless_interrupted(name: &str, call: &Call) -> Result<()> {
+    let own = matches!(name, "attach" | "exec" | "logs" | "port-forward");
+    if own || call.line.is_set("watch") {
+        return act(name, call).await;
+    }
+    let start = |kind| signal(kind).map_err(|error| Fail::Fatal(error.to_string()));
+    let (mut interrupt, mut terminate) =
+        (start(SignalKind::interrupt())?, start(SignalKind::terminate())?);
+    let interrupted = || Fail::fatal("interrupted: context canceled");
+    tokio::select! {
+        done = act(name, call) => done,
+        _ = interrupt.recv() => Err(interrupted()),
+        _ = terminate.recv() => Err(interrupted()),
     }
 }
 
@@ -274,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_name_of_the_program_or_the_first_word_means_crictl() {
-        let line = |words: &[&str]| super::line(words.iter().map(OsString::from));
+        let line = |words: &[&str]| line(words.iter().map(OsString::from));
         assert_eq!(line(&["/usr/bin/crictl", "ps", "-a"]).unwrap(), ["ps", "-a"]);
         assert_eq!(line(&["crilet", "crictl", "ps"]).unwrap(), ["ps"]);
         assert_eq!(line(&["crictl"]).unwrap(), Vec::<String>::new());

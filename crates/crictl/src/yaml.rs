@@ -219,9 +219,9 @@ fn escape(letter: char, out: &mut String) {
     }
 }
 
-/// Tabs are not, by this writer's rules.
+/// Tabs are not, nor what is beyond 16 bits, by this writer's rules.
 fn is_printable(letter: char) -> bool {
-    matches!(letter, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
+    matches!(letter, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
 
 /// Which styles keep a text as it is.
@@ -317,6 +317,8 @@ fn number(letters: &[char], at: usize, within: bool) -> (u128, usize) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn written(json: &str) -> String {
@@ -348,6 +350,7 @@ mod tests {
             assert_eq!(style(plain), format!("{plain}\n"));
         }
         assert_eq!(style("a\tb"), "\"a\\tb\"\n");
+        assert_eq!(style("\u{1f600}"), "\"\\U0001F600\"\n");
     }
 
     #[test]
@@ -372,5 +375,61 @@ mod tests {
         let read = crilet_core::yaml::parse(text.as_bytes()).unwrap();
         let value = read.documents.first().unwrap().get("k").unwrap();
         assert!(format!("{value:?}").contains(words.trim()), "{value:?}");
+    }
+
+    fn json() -> impl Strategy<Value = Json> {
+        let words =
+            ["- ", ": ", " #", "\n", " ", "'", "\"", "a", "é", "1", "{", "?", "\t", "\\", "|"];
+        let text = proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..8);
+        let long = "[a-z]{1,30}( [a-z]{1,30}){0,8}";
+        let leaf = prop_oneof![
+            text.prop_map(|words| Json::String(words.concat())),
+            long.prop_map(Json::String),
+            any::<i32>().prop_map(|number| Json::Number(number.to_string())),
+            any::<bool>().prop_map(Json::Bool),
+            Just(Json::Null),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            let key = "[a-z0-9. -]{1,6}";
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Json::Array),
+                proptest::collection::btree_map(key, inner, 0..4)
+                    .prop_map(|entries| Json::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// What a reader of YAML makes of it: texts stay texts, the rest is what it was.
+    fn same(json: &Json, node: &crilet_core::yaml::Node) -> bool {
+        use crilet_core::yaml::{Style, Value};
+        match (json, &node.value) {
+            (Json::Array(values), Value::Sequence(nodes)) => {
+                values.len() == nodes.len() && values.iter().zip(nodes).all(|(a, b)| same(a, b))
+            }
+            (Json::Object(entries), Value::Mapping(found)) => {
+                entries.len() == found.len()
+                    && entries
+                        .iter()
+                        .all(|(key, value)| node.get(key).is_some_and(|found| same(value, found)))
+            }
+            (Json::String(text), Value::Scalar(scalar)) => *text == scalar.text,
+            (Json::Null, Value::Scalar(scalar)) => scalar.is_null(),
+            (Json::Bool(value), Value::Scalar(scalar)) => scalar.text == value.to_string(),
+            (Json::Number(number), Value::Scalar(scalar)) => {
+                *number == scalar.text && scalar.style == Style::Plain
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(value in json()) {
+            let text = document(&Json::Object(vec![("k".to_owned(), value.clone())]));
+            let read = crilet_core::yaml::parse(text.as_bytes());
+            let read = read.map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+            let node = read.documents.first().and_then(|document| document.get("k"));
+            prop_assert!(node.is_some_and(|node| same(&value, node)), "{}\n{:?}", text, read.documents);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Go templates, as far as people write them for `--output go-template`.
 //!
 //! There are fields, variables, pipelines, `if`, `with`, `range`, `break`, `continue`, comments,
-//! trimming, and the functions that [`funcs`](self) has: comparison, `and`, `or`, `not`, `len`,
+//! trimming, and these functions: comparison, `and`, `or`, `not`, `len`,
 //! `index`, `slice`, `print`, `printf`, `println`, and crictl's own `json`, `lower`, `upper` and `title`.
 //! What is past that (`define`, `template`, `block`, `call`, `html`, `js`, `urlquery`) is refused by
 //! name when the template is read.

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::{Template, TemplateError};
 use crate::json::Json;
 
@@ -90,4 +92,26 @@ fn what_is_wrong_is_told_with_its_line() {
         let error = fails(template);
         assert!(error.contains(expected), "{template}: {error}");
     }
+}
+
+proptest! {
+    /// However broken, a template is an error at most.
+    #[test]
+    fn no_template_is_a_panic(parts in proptest::collection::vec(part(), 0..12)) {
+        let template = parts.concat();
+        drop(run(&template));
+    }
+}
+
+fn part() -> impl Strategy<Value = String> {
+    let words = [
+        "{{", "}}", "{{-", "-}}", " ", "\n", ".", ".status", ".items", "$", "$x", ":=", "=", ",",
+        "|", "(", ")", "\"", "`", "'", "\\", "range", "if", "else", "end", "with", "break", "len",
+        "index", "printf", "%s", "%5.2f", "0x", "1e", "-", "+", "é", "/*", "*/", "nil", "eq",
+        "slice",
+    ];
+    prop_oneof![
+        4 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned),
+        1 => ".{0,3}",
+    ]
 }
