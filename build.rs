@@ -3,17 +3,11 @@
 //! protox stands in for protoc: the CRI uses the field option `debug_redact`, which the protoc of
 //! Debian 12 (3.21) refuses, and a build must not need a tool on the host.
 //!
-//! Beside the messages it writes `schema.rs`, constant tables of the fields that configuration files
-//! may have: decoding descriptors when a program starts would cost every command milliseconds. The
-//! descriptor set itself is for the fake runtime and for tests.
+//! Beside the messages it writes `schema.rs`, constant tables of all messages and their fields:
+//! decoding descriptors when a program starts would cost every command milliseconds. The descriptor
+//! set itself is for the fake runtime and for tests.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    env,
-    error::Error,
-    fs,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 use prost_types::{
@@ -22,9 +16,6 @@ use prost_types::{
 };
 
 const PACKAGE: &str = ".runtime.v1.";
-
-/// Messages that configuration files hold.
-const CONFIGURATIONS: [&str; 2] = ["PodSandboxConfig", "ContainerConfig"];
 
 /// Messages whose generated `Debug` would print secrets or file contents; `crates/cri` writes its
 /// own for them.
@@ -53,12 +44,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The tables of all messages and enums that configurations are made of, as constants of the types
-/// in `crates/cri/src/schema.rs`.
+/// The tables of all messages and enums, as constants of the types in `crates/cri/src/schema.rs`.
 fn schema(set: &FileDescriptorSet) -> String {
     let outer = || set.file.iter().flat_map(|file| &file.message_type);
-    let messages: BTreeMap<String, &DescriptorProto> =
-        outer().map(|message| (message.name().to_owned(), message)).collect();
+    let messages: BTreeMap<&str, &DescriptorProto> =
+        outer().map(|message| (message.name(), message)).collect();
     let nested = outer().flat_map(|message| {
         message
             .enum_type
@@ -72,23 +62,12 @@ fn schema(set: &FileDescriptorSet) -> String {
         .map(|named| (named.name().to_owned(), named))
         .chain(nested)
         .collect();
-    let mut waiting: Vec<&str> = CONFIGURATIONS.into();
-    let mut written = BTreeSet::new();
-    let mut tables = String::new();
-    while let Some(name) = waiting.pop() {
-        if !written.insert(name) {
-            continue;
-        }
-        if let Some(message) = messages.get(name) {
-            tables.push_str(&message_table(message));
-            let values = message.field.iter().map(|field| value_of(message, field).type_name());
-            waiting.extend(values.filter_map(|name| name.strip_prefix(PACKAGE)));
-        } else if let Some(named) = enums.get(name) {
-            tables.push_str(&enum_table(name, named));
-        } else {
-            panic!("`{name}` is no outer message and no enum of cri.proto");
-        }
-    }
+    let mut tables: String = messages.values().map(|message| message_table(message)).collect();
+    tables.extend(enums.iter().map(|(name, named)| enum_table(name, named)));
+    let all: Vec<_> = messages.keys().map(|name| format!("&{}", constant(name))).collect();
+    tables.push_str(
+        format!("static MESSAGES: [&Message; {}] = [{}];\n", all.len(), all.join(", ")).as_str(),
+    );
     tables
 }
 
@@ -140,9 +119,10 @@ fn kind(field: &FieldDescriptorProto) -> String {
         Type::Uint32 => "Kind::Uint32".to_owned(),
         Type::Int64 => "Kind::Int64".to_owned(),
         Type::Uint64 => "Kind::Uint64".to_owned(),
+        Type::Double => "Kind::Double".to_owned(),
         Type::Enum => format!("Kind::Enum(&{})", table()),
         Type::Message => format!("Kind::Message(&{})", table()),
-        other => panic!("no configuration has had a field of type {other:?}; add it to `Kind`"),
+        other => panic!("the CRI has had no field of type {other:?}; add it to `Kind`"),
     }
 }
 

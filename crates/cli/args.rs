@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    apply, attach, cni, cp, delete, describe, events, exec, get, global::Global, image, install,
-    later::Later, log, logs, net, port_forward, ps, publish, restart, rm, run, runtime, serve,
-    start, stop, version, wait,
+    apply, attach, cni, cp, crictl, delete, describe, events, exec, get, global::Global, image,
+    install, later::Later, log, logs, net, port_forward, ps, publish, restart, rm, run, runtime,
+    serve, start, stop, version, wait,
 };
 
 /// Pods on one machine, without Kubernetes.
@@ -76,6 +76,8 @@ pub(crate) enum Verb {
     Runtime(Later<runtime::RuntimeArgs>),
     /// Give crilet's network plugins to other runtimes
     Cni(Later<cni::CniArgs>),
+    /// Be crictl 1.36
+    Crictl(Later<crictl::CrictlArgs>),
     /// Show the versions of crilet and of the runtime
     Version(Later<version::VersionArgs>),
 }

@@ -119,6 +119,11 @@ pub(crate) fn wants_color() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !dumb
 }
 
+/// A variable that crictl knows; one that is empty is there.
+pub(crate) fn text_variable(name: &str) -> Option<String> {
+    env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 fn variable(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -6,6 +6,7 @@ mod attach;
 mod cni;
 mod connect;
 mod cp;
+mod crictl;
 mod daemon;
 mod delete;
 mod describe;
@@ -54,12 +55,16 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    // Before the command line of crilet, which is not even made then.
+    if let Some(line) = crictl::line(std::env::args_os()) {
+        return crictl::main(&line);
+    }
     let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return errors::usage(&error),
     };
     // The daemon logs in its own way, from its own first word on.
-    if !matches!(cli.verb, Verb::Serve(_)) {
+    if !matches!(cli.verb, Verb::Serve(_) | Verb::Crictl(_)) {
         start_tracing(cli.global.verbose);
     }
     // One thread: a command makes a handful of calls, and starting threads costs more than they do.
@@ -114,12 +119,13 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Cni(Later(args)) => cni::run(args),
         Verb::Image(Later(args)) => image::run(global, args).await,
         Verb::Runtime(Later(args)) => runtime::run(args).await,
+        Verb::Crictl(Later(args)) => Ok(crictl::run(&args.line(global)).await),
         Verb::Version(Later(args)) => version::run(global, args).await,
     }
 }
 
 /// Words for people who look for a fault go to stderr; `CRILET_LOG` chooses more finely.
-fn start_tracing(verbose: u8) {
+pub(crate) fn start_tracing(verbose: u8) {
     let default = match verbose {
         0 => "warn",
         1 => "crilet=debug,warn",

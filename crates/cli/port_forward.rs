@@ -69,7 +69,7 @@ enum RouteArg {
 
 /// A local port, 0 for any, and one of the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ports {
+pub(crate) struct Ports {
     local: u16,
     remote: u16,
 }
@@ -104,7 +104,7 @@ impl std::str::FromStr for Ports {
 
 /// An address of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Address {
+pub(crate) enum Address {
     Localhost,
     Ip(IpAddr),
 }
@@ -134,11 +134,22 @@ pub(crate) async fn run(global: &Global, args: PortForwardArgs) -> Result<ExitCo
         RouteArg::Websocket => Route::WebSocket,
     };
     let streamer = args.tls.streamer(client, TransportArg::Auto);
-    let forwarder = Arc::new(streamer.forward(&pod.id, route).await?);
+    let forwarder = streamer.forward(&pod.id, route).await?;
+    until_it_ends(forwarder, &args.ports, &args.address).await?;
+    Err(CliError::PodEnded { pod: pod.full_name() })
+}
+
+/// Leads local ports on these addresses, or else on localhost, to a pod until it ends.
+pub(crate) async fn until_it_ends(
+    forwarder: Forwarder,
+    ports: &[Ports],
+    addresses: &[Address],
+) -> Result<(), CliError> {
+    let forwarder = Arc::new(forwarder);
     let mut accepting = JoinSet::new();
     allow_many_files();
-    for ports in args.ports {
-        for listener in listen(&args.address, ports.local).await? {
+    for ports in ports {
+        for listener in listen(addresses, ports.local).await? {
             let address = listener.local_addr().map_err(|cause| CliError::Start { cause })?;
             output::line(&format!("Forwarding from {address} -> {}", ports.remote))
                 .map_err(CliError::Output)?;
@@ -146,7 +157,7 @@ pub(crate) async fn run(global: &Global, args: PortForwardArgs) -> Result<ExitCo
         }
     }
     forwarder.pod_ended().await;
-    Err(CliError::PodEnded { pod: pod.full_name() })
+    Ok(())
 }
 
 fn given_twice(ports: &[Ports]) -> Option<u16> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
 
 mod bed;
+mod crictl;
 mod daemon;
 mod help;
 mod images;

@@ -4,6 +4,7 @@
 
 mod blog;
 mod cri;
+mod crictl;
 mod image;
 mod images;
 mod logs;

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace with the workspace crates it may build upon.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("crilet-core", &[]),
     ("crilet-cri", &["crilet-core"]),
     ("crilet-cni", &["crilet-core"]),
+    ("crilet-crictl", &["crilet-core", "crilet-cri"]),
     ("crilet-runtime", &["crilet-core", "crilet-cri", "crilet-cni"]),
     ("crilet-pod", &["crilet-core", "crilet-cri"]),
     ("crilet-api", &["crilet-core"]),
@@ -34,6 +35,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
         &[
             "crilet-core",
             "crilet-cri",
+            "crilet-crictl",
             "crilet-cni",
             "crilet-runtime",
             "crilet-pod",

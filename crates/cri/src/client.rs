@@ -1,7 +1,9 @@
 //! The client: one connection, both services, a deadline that fits each call.
 
 mod images;
+mod measure;
 mod runtime;
+mod watch;
 
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use crate::{
     CriError, Endpoint, Object,
     transport::{ApiVersion, Call, Transport},
 };
+
+pub use self::watch::ContainerEvents;
 
 /// How long calls may take before they are given up.
 ///

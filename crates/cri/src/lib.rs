@@ -6,7 +6,7 @@
 //! - [`discovery`] finds the runtime that is to be used.
 //! - [`inventory`] tells what the runtime has; nothing else in crilet asks it that.
 //! - [`CriError`] says which method failed on which object and why, and often what to do about it.
-//! - [`v1`] holds the messages.
+//! - [`v1`] holds the messages, [`schema`] what they are made of.
 //! - `fake` (feature of that name) is a runtime in memory, for tests without privileges.
 
 mod client;
@@ -18,10 +18,10 @@ mod error;
 pub mod fake;
 mod generated;
 pub mod inventory;
-mod schema;
+pub mod schema;
 mod transport;
 
-pub use client::{Client, Deadlines};
+pub use client::{Client, ContainerEvents, Deadlines};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{Code, CriError, Object};
 pub use generated::v1;

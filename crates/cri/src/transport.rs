@@ -72,6 +72,10 @@ impl Call {
                 | "ListImages"
                 | "ImageStatus"
                 | "ImageFsInfo"
+                | "ListPodSandboxStats"
+                | "ListMetricDescriptors"
+                | "ListPodSandboxMetrics"
+                | "RuntimeConfig"
         )
     }
 }
@@ -176,6 +180,27 @@ impl Transport {
         }
     }
 
+    /// Calls a method that answers with a stream, which has no deadline.
+    pub(crate) async fn stream(
+        &self,
+        method: &'static str,
+        request: Bytes,
+    ) -> Result<Answers, CriError> {
+        let call =
+            Call { service: "RuntimeService", method, object: None, deadline: Duration::MAX };
+        let path = format!("/{}.{}/{method}", self.api_version().package(), call.service);
+        let path = PathAndQuery::from_maybe_shared(path)
+            .map_err(|error| self.call_error(call.clone(), &Status::internal(error.to_string())))?;
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE);
+        let answers = async {
+            grpc.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+            grpc.server_streaming(Request::new(request), path, BytesCodec).await
+        };
+        let answers = answers.await.map_err(|status| self.call_error(call, &status))?;
+        Ok(Answers { transport: self.clone(), method, stream: answers.into_inner() })
+    }
+
     fn call_error(&self, call: Call, status: &Status) -> CriError {
         let Call { method, object, .. } = call;
         let endpoint = self.endpoint.clone();
@@ -191,6 +216,31 @@ impl Transport {
                 message: status.message().trim().to_owned(),
             },
         }
+    }
+}
+
+/// Answers that come until the runtime ends them; dropping them ends the call.
+pub(crate) struct Answers {
+    transport: Transport,
+    method: &'static str,
+    stream: tonic::Streaming<Bytes>,
+}
+
+impl Answers {
+    /// The next one; nothing at their end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CriError> {
+        let method = self.method;
+        self.stream.message().await.map_err(|status| {
+            let call =
+                Call { service: "RuntimeService", method, object: None, deadline: Duration::MAX };
+            self.transport.call_error(call, &status)
+        })
+    }
+}
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Answers").field("method", &self.method).finish_non_exhaustive()
     }
 }
 

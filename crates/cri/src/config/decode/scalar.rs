@@ -33,7 +33,8 @@ pub(super) fn read(kind: Kind, scalar: &Scalar) -> Result<Value, Finding> {
         Kind::Enum(named) => {
             enumeration(named, scalar).map(|number| Value::from_signed(number.into()))
         }
-        Kind::Message(_) => Err(mismatch(kind, scalar)),
+        // No configuration has a fraction.
+        Kind::Double | Kind::Message(_) => Err(mismatch(kind, scalar)),
     }
 }
 
@@ -45,6 +46,7 @@ pub(super) fn noun(kind: Kind) -> &'static str {
         Kind::Enum(_) => "a name or its number",
         Kind::Message(_) => "a mapping",
         Kind::Int32 | Kind::Uint32 | Kind::Int64 | Kind::Uint64 => "a whole number",
+        Kind::Double => "a number",
     }
 }
 
