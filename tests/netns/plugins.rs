@@ -15,5 +15,6 @@ mod portmap;
 mod protocol;
 mod ptp;
 mod sbr;
+mod traffic;
 mod tuning;
 mod upper;

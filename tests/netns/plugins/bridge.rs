@@ -233,6 +233,50 @@ fn packets_with_a_false_address_are_dropped_where_that_is_asked_for() {
 }
 
 #[test]
+fn gc_takes_the_guard_of_links_that_are_gone_and_no_other() {
+    let bed = Bed::start();
+    let asked = config(json!({"macspoofchk": true, "cniVersion": "1.1.0"}));
+    let mut other = asked.clone();
+    other["name"] = json!("other");
+    other["bridge"] = json!("cni1");
+    other["ipam"]["ranges"] = json!([[{"subnet": "10.89.0.0/16"}]]);
+    for (pod, config) in [("kept", &asked), ("gone", &asked), ("late", &asked), ("else", &other)] {
+        bed.pod(pod);
+        bed.run(Maker::Ours, "ADD", pod, config).ok();
+    }
+    bed.sh("nft add chain bridge nat mine
+        nft add rule bridge nat PREROUTING iifname nobody jump mine");
+    // The links go with their namespaces, without a DEL: of one that counts and one that does not.
+    let links = || bed.sh("ip -o link | grep -c 'master cni'").trim().to_owned();
+    for pod in ["gone", "kept"] {
+        bed.sh(&format!("ip netns del {pod}"));
+    }
+    bed.sh("for i in $(seq 100); do [ $(ip -o link | grep -c 'master cni') = 2 ] && exit; \
+        sleep 0.1; done");
+    assert_eq!(links(), "2");
+    let mut collect = asked.clone();
+    collect["cni.dev/valid-attachments"] = json!([{"containerID": "kept", "ifname": "eth0"}]);
+    bed.run(Maker::Ours, "GC", "", &collect).ok();
+    let rules = bed.sh("nft list table bridge nat");
+    assert!(!rules.contains("gone-eth0"), "{rules}");
+    // Valid; still linked, though not valid; of another network; of somebody else.
+    for name in ["kept-eth0", "late-eth0", "else-eth0"] {
+        for words in [
+            format!("jump cni-br-iface-{name} comment"),
+            format!("chain cni-br-iface-{name} {{"),
+            format!("chain cni-br-iface-{name}-mac {{"),
+        ] {
+            assert!(rules.contains(&words), "{words}: {rules}");
+        }
+    }
+    assert!(rules.contains("jump mine"), "{rules}");
+    collect["cni.dev/valid-attachments"] = json!([]);
+    bed.run(Maker::Ours, "GC", "", &collect).ok();
+    assert!(!bed.sh("nft list table bridge nat").contains("kept-eth0"));
+    bed.run(Maker::Ours, "GC", "", &collect).ok();
+}
+
+#[test]
 fn vlans_work_or_the_kernel_is_quoted() {
     let bed = Bed::start();
     bed.pod("one");

@@ -19,6 +19,7 @@ const MODULE_INFO: u16 = 3;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CHAIN: u16 = 2;
+const META_INPUT: u32 = 6;
 const META_L4PROTO: u32 = 16;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
@@ -44,6 +45,8 @@ pub(crate) struct Rule {
     pub(crate) source: Option<IpAddr>,
     /// Destination address that it matches, when that is a single one.
     pub(crate) destination: Option<IpAddr>,
+    /// Link that packets come in over, when it names one.
+    pub(crate) input: Option<String>,
     /// In the words of `iptables-save`, when it is of the legacy tables.
     pub(crate) line: Option<String>,
 }
@@ -55,6 +58,7 @@ enum Loaded {
     Source,
     Destination,
     Port,
+    Input,
     Other,
 }
 
@@ -71,6 +75,7 @@ pub(super) fn read_rule(table: Table, body: &[u8]) -> Rule {
         ports: Vec::new(),
         source: None,
         destination: None,
+        input: None,
         line: None,
     };
     let mut loaded = Loaded::Other;
@@ -92,8 +97,11 @@ impl Rule {
                 self.target = chain.map(text).or_else(|| self.target.take());
             }
             "meta" => {
-                let key = find(data, 2).and_then(number);
-                *loaded = if key == Some(META_L4PROTO) { Loaded::Protocol } else { Loaded::Other };
+                *loaded = match find(data, 2).and_then(number) {
+                    Some(META_L4PROTO) => Loaded::Protocol,
+                    Some(META_INPUT) => Loaded::Input,
+                    _ => Loaded::Other,
+                };
             }
             "payload" => *loaded = self.load(data),
             "bitwise" => *loaded = Loaded::Other,
@@ -150,6 +158,7 @@ impl Rule {
             }
             Loaded::Source => self.source = address(value),
             Loaded::Destination => self.destination = address(value),
+            Loaded::Input => self.input = Some(text(value)),
             Loaded::Other => {}
         }
     }
@@ -172,6 +181,7 @@ pub(crate) fn parse_rule(table: Table, line: &str) -> Option<Rule> {
         ports: Vec::new(),
         source: None,
         destination: None,
+        input: None,
         line: Some(line.to_owned()),
     };
     let mut negated = false;
@@ -189,6 +199,7 @@ pub(crate) fn parse_rule(table: Table, line: &str) -> Option<Rule> {
                 let ports = words.next().unwrap_or_default().split(',');
                 rule.ports.extend(ports.flat_map(ports_of));
             }
+            "-i" => rule.input = words.next().map(str::to_owned),
             "-s" => rule.source = words.next().and_then(single_address),
             "-d" => rule.destination = words.next().and_then(single_address),
             _ => {}

@@ -89,6 +89,8 @@ impl Plugin for Bridge {
         let config = Config::read(call)?;
         let mut errors = Vec::new();
         errors.extend(masquerade::keep_only(&call.network, &valid).err());
+        // Also where the configuration does not ask for the check any more.
+        errors.extend(spoof::keep_only(&Netlink::open()?, &valid).err());
         if let Some(ipam) = &config.ipam {
             errors.extend(delegate::ask(ipam, Command::Gc, call).err());
         }
