@@ -77,7 +77,7 @@ async fn settle() {
 /// The floor of a start, and of a restart whose death is seen by a descriptor of the process.
 async fn raw(client: &Client, round: usize) -> Result<(Duration, Duration)> {
     let text = format!("raw-{round}");
-    let (sandbox, mut container) = raw_pod("one", &text);
+    let (sandbox, mut container) = raw_pod("one", &text)?;
     let begin = Instant::now();
     let id = client.run_pod_sandbox(sandbox.clone(), "").await?;
     let made = client.create_container(&id, container.clone(), sandbox.clone()).await?;
