@@ -23,6 +23,7 @@ mod images;
 mod logs;
 mod manager;
 mod orphans;
+mod read_logs;
 mod sources;
 mod stats;
 mod store;
@@ -36,7 +37,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     process,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -46,7 +47,7 @@ use crilet_api::{
 };
 use crilet_core::ErrorChain;
 use crilet_cri::Client;
-use crilet_log::LogError;
+use crilet_log::{LogError, Watch};
 use crilet_pod::{
     StateDir,
     images::Credentials,
@@ -69,7 +70,7 @@ use self::{
     store::Store,
     view::View,
 };
-use super::{Answer, Node};
+use super::{Answer, LogRequest, LogStream, Node};
 use crate::{Config, EventLog};
 
 /// How often volumes with a limit are measured at least, the kubelet's `evictionMonitoringPeriod`.
@@ -123,6 +124,10 @@ pub struct RealNode {
     pods_dir: PathBuf,
     runtime: Mutex<RuntimeInfo>,
     shared: Arc<sync::Node>,
+    /// Where pods have their log directories.
+    logs: PathBuf,
+    /// What followers of logs share, while there are any.
+    watch: Mutex<Weak<Watch>>,
     view: Arc<View>,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
@@ -176,7 +181,7 @@ impl RealNode {
         let (commands, receiver) = mpsc::channel(64);
         let manager = Manager::new(
             config,
-            ReadOptions { log_root: logs, ..ReadOptions::default() },
+            ReadOptions { log_root: logs.clone(), ..ReadOptions::default() },
             Arc::clone(&shared),
             store,
             Arc::clone(&view),
@@ -190,6 +195,8 @@ impl RealNode {
             pods_dir: config.pods_dir.clone(),
             runtime: Mutex::new(runtime),
             shared,
+            logs,
+            watch: Mutex::default(),
             view,
             commands,
             stop,
@@ -209,6 +216,16 @@ impl RealNode {
             self.commands.send(command).await.map_err(|_| gone())?;
             answer.await.map_err(|_| gone())?
         })
+    }
+
+    fn watch(&self) -> io::Result<Arc<Watch>> {
+        let mut shared = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = shared.upgrade() {
+            return Ok(watch);
+        }
+        let watch = Arc::new(Watch::start()?);
+        *shared = Arc::downgrade(&watch);
+        Ok(watch)
     }
 
     fn checks(&self) -> Vec<Check> {
@@ -325,6 +342,14 @@ impl Node for RealNode {
 
     fn collect_images(&self, request: ImageGcRequest) -> Answer<'_, ImageGcReport> {
         self.command(|answer| Command::CollectImages(request, answer))
+    }
+
+    fn logs(&self, pod: PodRef, request: LogRequest) -> Answer<'_, LogStream> {
+        Box::pin(async move {
+            let found = self.view.get(&pod).ok_or_else(|| ApiError::no_such_pod(&pod))?;
+            let watch = || self.watch();
+            read_logs::open(&self.shared.client, &self.logs, &found, request, watch).await
+        })
     }
 
     fn exec(
