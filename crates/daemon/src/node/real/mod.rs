@@ -20,6 +20,7 @@ mod convert;
 mod desired;
 mod gone;
 mod images;
+mod later;
 mod logs;
 mod manager;
 mod orphans;
