@@ -46,7 +46,7 @@ use crilet_api::{
     ApiError, ApplyReport, ApplyRequest, Check, ErrorCode, Health, ImageGcReport, ImageGcRequest,
     NodeInfo, Pod, PodList, PodRef, RestartRequest, RuntimeInfo, Stats, StopRequest,
 };
-use crilet_core::ErrorChain;
+use crilet_core::{ErrorChain, memory};
 use crilet_cri::Client;
 use crilet_log::{LogError, Watch};
 use crilet_pod::{
@@ -76,6 +76,9 @@ use crate::{Config, EventLog};
 
 /// How often volumes with a limit are measured at least, the kubelet's `evictionMonitoringPeriod`.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long after a change free memory is given back.
+const QUIET_AFTER: Duration = Duration::from_secs(3);
 
 /// What the node stands on.
 #[derive(Debug)]
@@ -177,8 +180,13 @@ impl RealNode {
         let rotator =
             logs::rotator(shared.client.clone(), &config.logs, &state, Arc::clone(&view))?;
         let gone = rotator.gone_pods();
+        let starts = logs::tell_of_starts(Arc::clone(&view), rotator.poke());
+        let starts = tokio::spawn(until(stop.clone(), starts));
         let rotator = tokio::spawn(rotator.run(stop.clone()));
-        let names = tokio::spawn(keep_names(Arc::clone(&shared), stop.clone()));
+        let names = Arc::clone(&shared);
+        let names = async move { names.names.keep_current(Path::new("/etc/hosts")).await };
+        let names = tokio::spawn(until(stop.clone(), names));
+        let small = tokio::spawn(until(stop.clone(), stay_small(view.revision())));
         let (commands, receiver) = mpsc::channel(64);
         let manager = Manager::new(
             config,
@@ -201,7 +209,7 @@ impl RealNode {
             view,
             commands,
             stop,
-            tasks: Mutex::new(vec![manager, rotator, names]),
+            tasks: Mutex::new(vec![manager, rotator, starts, names, small]),
         }))
     }
 
@@ -243,10 +251,27 @@ impl RealNode {
     }
 }
 
-async fn keep_names(shared: Arc<sync::Node>, stop: CancellationToken) {
+/// Gives memory back once all is quiet: a hundred pods that are looked at together need more than
+/// a hundred that stand.
+async fn stay_small(mut revision: watch::Receiver<u64>) {
+    loop {
+        tokio::time::sleep(QUIET_AFTER).await;
+        revision.mark_unchanged();
+        memory::give_back();
+        if let Err(error) = memory::forget_code() {
+            tracing::debug!(%error, "code that only the start needed stays in memory");
+        }
+        if revision.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Does something that never matters to the end; `work` is safe to drop.
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = shared.names.keep_current(Path::new("/etc/hosts")) => {}
+        () = work => {}
     }
 }
 
