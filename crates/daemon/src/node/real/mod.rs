@@ -91,9 +91,6 @@ pub struct Foundation {
     pub data: PathBuf,
     /// What may be lost at a reboot: `/run/crilet`.
     pub state: PathBuf,
-    /// The control group of pods that name none, as the runtime's driver wants it; empty for the
-    /// runtime's own.
-    pub cgroup_parent: String,
     /// Where logs go of pods that name no place of their own: `/var/log/pods`.
     pub logs: PathBuf,
     /// Where credentials of registries come from.
@@ -144,8 +141,7 @@ impl RealNode {
     /// # Errors
     /// [`StartError`] when its own directories cannot be used.
     pub fn start(config: &Config, foundation: Foundation) -> Result<Arc<Self>, StartError> {
-        let Foundation { client, embedded, data, state, logs, cgroup_parent, credentials } =
-            foundation;
+        let Foundation { client, embedded, data, state, logs, credentials } = foundation;
         let pods = data.join("pods");
         for path in [&pods, &config.pods_dir] {
             std::fs::create_dir_all(path)
@@ -165,7 +161,7 @@ impl RealNode {
             client,
             facts,
             host_ips: host_addresses(),
-            cgroup_parent,
+            cgroup_parent: sync::CgroupParent::default(),
             state: StateDir::new(state.join("pods")),
             data,
             credentials,

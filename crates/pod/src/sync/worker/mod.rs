@@ -11,6 +11,7 @@
 
 mod act;
 mod ask;
+mod cgroups;
 mod exits;
 mod look;
 mod probes;
@@ -45,6 +46,7 @@ use self::{
     exits::{Exits, Heard, Watched},
     probes::{Running, Verdict},
 };
+pub use self::{cgroups::CgroupParent, pulls::Pulls};
 use super::{
     Action, Answers, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan,
     ProbeKind as Kind, Status, Target, Why, names::Directory, observe::observe, plan, status,
@@ -65,7 +67,7 @@ pub struct Node {
     /// Addresses of the machine.
     pub host_ips: Vec<IpAddr>,
     /// The control group that pods go below that name none; see [`crate::render::SandboxFacts`].
-    pub cgroup_parent: String,
+    pub cgroup_parent: CgroupParent,
     /// Where pods' files go that live as long as a sandbox.
     pub state: StateDir,
     /// Where volumes go.
