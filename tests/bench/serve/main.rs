@@ -16,7 +16,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -34,6 +34,8 @@ const ROUNDS: usize = 15;
 /// Where manifests are, and where containers tell that they run.
 const PODS: &str = "/root/pods";
 const TOLD: &str = "/root/told";
+/// What the daemon says.
+const LOG: &str = "/root/daemon.log";
 
 fn main() -> Result<ExitCode> {
     host::run(ROUNDS, inside)
@@ -69,7 +71,8 @@ impl Daemon {
             .args(["-r", SOCKET, "serve", "--pods-dir", PODS])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create("/root/daemon.log")?)
+            .env("CRILET_LOG", "crilet_pod::sync::worker::exits=debug,info")
+            .stderr(fs::File::create(LOG)?)
             .spawn()?;
         Ok(Self { crilet: crilet.to_owned(), child, began })
     }
@@ -204,6 +207,14 @@ fn raw_pod(name: &str, text: &str) -> Result<(v1::PodSandboxConfig, v1::Containe
     }
     fs::create_dir_all(Path::new(&sandbox.log_directory).join(&container.name))?;
     Ok((sandbox, config))
+}
+
+/// When the daemon last saw the end of a process, by its log.
+fn seen() -> Result<SystemTime> {
+    let log = fs::read_to_string(LOG)?;
+    let line = log.lines().rfind(|line| line.contains("the end of a process was seen"));
+    let time = line.and_then(|line| line.split(' ').next()).context("no end was seen")?;
+    Ok(time.parse::<jiff::Timestamp>()?.into())
 }
 
 /// Waits until a container has told that it runs.
