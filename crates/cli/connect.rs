@@ -39,6 +39,7 @@ pub(crate) async fn configured(runtime: &RuntimeConfig) -> Result<Found, CliErro
     let endpoint = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
     let given: Option<Endpoint> = endpoint(&runtime.endpoint)?;
     let search = search(given, endpoint(&runtime.image_endpoint)?);
+    let search = Search { may_come_later: true, ..search };
     Ok(discovery::discover(&search).await?)
 }
 
@@ -50,6 +51,7 @@ fn search(given: Option<Endpoint>, given_images: Option<Endpoint>) -> Search {
         crictl_config: config.map_or_else(|| PathBuf::from(CRICTL_CONFIG), PathBuf::from),
         system: discovery::system_runtimes(),
         embedded: Endpoint::new(state_root().join("runtime/containerd.sock")),
+        may_come_later: false,
     }
 }
 

@@ -362,7 +362,7 @@ fn daemon_code(error: &ClientError) -> u8 {
     let ClientError::Refused(error) = error else { return NO_DAEMON };
     match error.code {
         ErrorCode::InvalidManifest | ErrorCode::BadRequest | ErrorCode::TooLarge => BAD_INPUT,
-        ErrorCode::NoSuchPod | ErrorCode::NoSuchContainer => NO_POD,
+        ErrorCode::NoSuchPod | ErrorCode::NoSuchContainer | ErrorCode::NoLog => NO_POD,
         ErrorCode::OwnedByFile | ErrorCode::Conflict => EXISTS,
         ErrorCode::RuntimeFailed => NO_RUNTIME,
         ErrorCode::Unauthorized

@@ -3,10 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use crilet_cri::{
-    Client,
-    discovery::{DiscoveryError, Source},
-};
+use crilet_cri::discovery::{DiscoveryError, Source};
 use crilet_daemon::{Config, Foundation, LogOptions, Logging, Settings, config::Embedded};
 use crilet_pod::images::Credentials;
 use crilet_runtime::{Layout, Options, up};
@@ -70,7 +67,6 @@ async fn foundation(config: &Config) -> Result<Foundation, CliError> {
         found => found?,
     };
     Ok(Foundation {
-        cgroup_parent: cgroup_parent(&found.client).await?,
         embedded: found.source == Source::Embedded,
         client: found.client,
         data: connect::data_root(),
@@ -78,13 +74,6 @@ async fn foundation(config: &Config) -> Result<Foundation, CliError> {
         logs: "/var/log/pods".into(),
         credentials: Credentials::Files(connect::credentials_environment()),
     })
-}
-
-/// systemd's driver, as containerd tells of it, refuses pods that name no slice.
-async fn cgroup_parent(client: &Client) -> Result<String, CliError> {
-    let config = client.status(true).await?.info.remove("config").unwrap_or_default();
-    let systemd = config.replace(' ', "").contains("\"SystemdCgroup\":true");
-    Ok(if systemd { "crilet.slice".to_owned() } else { String::new() })
 }
 
 /// The daemon says where things are to people who are elsewhere.

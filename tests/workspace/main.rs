@@ -62,8 +62,8 @@ const KEPT_WITHIN: [(&str, &[&str]); 9] = [
     ("anyhow", &["crilet", "crilet-testkit"]),
     ("axum", &["crilet-daemon"]),
     ("k8s-openapi", &["crilet-pod"]),
-    // The daemon serves WebSocket through axum; its tests are clients.
-    ("tokio-tungstenite", &["crilet-stream", "crilet-daemon"]),
+    // The daemon serves WebSocket through axum; its tests, and those of the whole, are clients.
+    ("tokio-tungstenite", &["crilet-stream", "crilet-daemon", "crilet"]),
 ];
 
 fn metadata() -> Metadata {

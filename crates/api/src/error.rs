@@ -37,6 +37,8 @@ pub enum ErrorCode {
     NoSuchPod,
     /// The pod has no such container (404).
     NoSuchContainer,
+    /// The container has no log, or none before the present one (404).
+    NoLog,
     /// A file of the user's says what the pod is; the API cannot change that (409).
     OwnedByFile,
     /// It cannot be done while the pod is as it is (409).

@@ -22,6 +22,7 @@ pub enum OperationId {
     ListPods,
     WatchPods,
     GetPod,
+    ReadLogs,
     DeletePod,
     StopPod,
     StartPod,
@@ -112,6 +113,43 @@ const GRACE: Parameter = Parameter {
     description: "How long containers may take to end, instead of what the manifest says.",
 };
 
+const LOGS: &[Parameter] = &[
+    Parameter {
+        name: "container",
+        kind: "string",
+        description: "Only this container; without, all of the pod by time.",
+    },
+    Parameter {
+        name: "follow",
+        kind: "boolean",
+        description: "Whether to go on with what is added, until the containers have ended.",
+    },
+    Parameter {
+        name: "previous",
+        kind: "boolean",
+        description: "Whether logs of the containers that were there before are meant.",
+    },
+    Parameter { name: "tail", kind: "integer", description: "Only the last lines of each log." },
+    Parameter {
+        name: "since",
+        kind: "string",
+        description: "Only lines since then: 10m, 2026-01-02T15:04:05Z and the like.",
+    },
+    Parameter { name: "until", kind: "string", description: "Only lines until then." },
+    Parameter { name: "stream", kind: "string", description: "Only `stdout` or only `stderr`." },
+    Parameter {
+        name: "timestamps",
+        kind: "boolean",
+        description: "Whether the time stands before each line.",
+    },
+    Parameter { name: "limitBytes", kind: "integer", description: "Only this many bytes." },
+    Parameter {
+        name: "format",
+        kind: "string",
+        description: "`text`, `raw`, `json` (an object a line) or `cri` (as on disk); `text` without.",
+    },
+];
+
 const COMMAND: Parameter = Parameter {
     name: "command",
     kind: "string",
@@ -185,8 +223,8 @@ use Answer::{Channels, Events, Foreign, Json, Text};
 use OperationId::{
     Apply, AttachToContainer, CollectImages, DeletePod, ExecInContainer, ForwardPorts, GetHealth,
     GetMetrics, GetNode, GetOpenApi, GetPod, GetReadiness, GetStats, KubeletPods,
-    KubeletResourceMetrics, KubeletStats, ListEvents, ListPods, RestartPod, StartPod, StopPod,
-    WatchEvents, WatchPods,
+    KubeletResourceMetrics, KubeletStats, ListEvents, ListPods, ReadLogs, RestartPod, StartPod,
+    StopPod, WatchEvents, WatchPods,
 };
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -203,6 +241,15 @@ pub const OPERATIONS: &[Operation] = &[
         "All pods, then each that changes. A slow reader gets the latest of a pod, not every step.",
     ),
     get(GetPod, "/v1/pods/{namespace}/{name}", Json("Pod"), "One pod."),
+    with(
+        get(
+            ReadLogs,
+            "/v1/pods/{namespace}/{name}/logs",
+            Text("text/plain; charset=utf-8"),
+            "Logs of a pod, rotated and compressed files with them, in chunks as they are taken.",
+        ),
+        LOGS,
+    ),
     Operation {
         id: DeletePod,
         method: Method::Delete,

@@ -1,7 +1,6 @@
 //! `crilet logs`.
 
 mod follow;
-mod gone;
 mod select;
 
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
@@ -9,10 +8,9 @@ use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Args;
 use crilet_log::{
     Counts, Filter, Form, Grep, LogError, LogFile, Query, Renderer, files::Directory,
-    format::Stream,
+    format::Stream, wanted::read_chosen,
 };
 
-use self::select::Chosen;
 use crate::{connect, errors::CliError, global::Global, output, values};
 
 /// Options of `crilet logs`.
@@ -138,33 +136,7 @@ pub(crate) async fn run(global: &Global, args: LogsArgs) -> Result<ExitCode, Cli
     if args.follow {
         return follow::run(client, &args, query, chosen).await;
     }
-    told(read_all(&args, &query, chosen))
-}
-
-/// Reads what was chosen. A log that is not there is told, and the others are read.
-fn read_all(args: &LogsArgs, query: &Query, chosen: Vec<Chosen>) -> Result<Counts, LogError> {
-    let several = chosen.len() > 1;
-    let mut renderer = args.renderer();
-    let (mut logs, mut missing) = (Vec::new(), Vec::new());
-    let mut query = query.clone();
-    for chosen in chosen {
-        if chosen.log.family()? == crilet_log::files::Family::default() {
-            missing.push(LogError::Missing { path: chosen.log.path() });
-            continue;
-        }
-        if !several {
-            chosen.narrow(&mut query.filter);
-        }
-        renderer.add(&chosen.name);
-        logs.push(chosen.log);
-    }
-    for error in &missing {
-        tracing::debug!(%error, "left out");
-    }
-    match missing.pop() {
-        Some(error) if logs.is_empty() => Err(error),
-        _ => crilet_log::read(&logs, &query, &mut renderer, &mut output::stream()),
-    }
+    told(read_chosen(chosen, &query, args.renderer(), &mut output::stream()))
 }
 
 fn read_path(args: &LogsArgs, query: &Query, path: &std::path::Path) -> Result<ExitCode, CliError> {

@@ -6,6 +6,7 @@
 //! - [`fs`] writes files that survive a power cut whole.
 //! - [`ImageName`] completes image names as docker does.
 //! - [`LogSetting`] reads limits of containers' logs.
+//! - [`memory`] gives back what is free.
 //! - [`ProcessEnd`] tells when a process ends.
 //! - [`similar()`] finds what a mistyped word was meant to be.
 //! - `tls`, a feature, takes any certificate.
@@ -17,6 +18,7 @@ pub mod failpoint;
 pub mod fs;
 mod image_name;
 mod log_setting;
+pub mod memory;
 mod pidfd;
 mod similar;
 #[cfg(feature = "tls")]

@@ -62,6 +62,22 @@ impl Client {
         Ok(Self { runtime: transport.clone(), images: transport, deadlines: Deadlines::default() })
     }
 
+    /// A client of a runtime that may not be there yet: it connects at the first call, and again
+    /// at later ones.
+    pub fn later(endpoint: &Endpoint) -> Self {
+        let transport = Transport::later(endpoint);
+        Self { runtime: transport.clone(), images: transport, deadlines: Deadlines::default() }
+    }
+
+    /// As [`Client::with_image_endpoint`] for an image service that may not be there yet.
+    #[must_use]
+    pub fn with_later_image_endpoint(mut self, endpoint: &Endpoint) -> Self {
+        if endpoint != self.images.endpoint() {
+            self.images = Transport::later(endpoint);
+        }
+        self
+    }
+
     /// Sends the calls of the image service to a socket of its own.
     ///
     /// # Errors

@@ -75,6 +75,8 @@ pub struct Search {
     pub system: Vec<(&'static str, Endpoint)>,
     /// Where crilet's own runtime listens when it is up.
     pub embedded: Endpoint,
+    /// Whether one that was named and is not there yet is taken all the same: who asks waits for it.
+    pub may_come_later: bool,
 }
 
 /// A runtime that was found.
@@ -175,7 +177,12 @@ pub async fn discover(search: &Search) -> Result<Found, DiscoveryError> {
     };
     let (client, source, version) = match named {
         Some((endpoint, source)) => {
-            let client = Client::connect(&endpoint).await;
+            let client = match Client::connect(&endpoint).await {
+                Err(error) if search.may_come_later && is_absent(&error) => {
+                    Ok(Client::later(&endpoint))
+                }
+                client => client,
+            };
             let named = |cause| DiscoveryError::Named { source_name: source.clone(), cause };
             (client.map_err(named)?, source, None)
         }
@@ -183,10 +190,17 @@ pub async fn discover(search: &Search) -> Result<Found, DiscoveryError> {
     };
     let unusable = |cause| DiscoveryError::Images { cause };
     let client = match images {
+        Some(endpoint) if search.may_come_later => client.with_later_image_endpoint(&endpoint),
         Some(endpoint) => client.with_image_endpoint(&endpoint).await.map_err(unusable)?,
         None => client,
     };
     Ok(Found { client, source, version })
+}
+
+/// Whether nobody listens at a socket, which may change.
+fn is_absent(error: &CriError) -> bool {
+    let CriError::Connect { cause, .. } = error else { return false };
+    matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 async fn first_that_answers(
@@ -291,6 +305,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_waits_takes_a_named_runtime_that_is_not_there_yet() {
+        let named = Endpoint::new("/nonexistent/named.sock");
+        let mut search = Search {
+            given: Some(named.clone()),
+            given_images: Some(Endpoint::new("/nonexistent/images.sock")),
+            crictl_config: "/nonexistent/crictl.yaml".into(),
+            system: Vec::new(),
+            embedded: Endpoint::new("/nonexistent/embedded.sock"),
+            may_come_later: false,
+        };
+        let error = discover(&search).await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::Named { .. }), "{error}");
+        search.may_come_later = true;
+        let found = discover(&search).await.unwrap();
+        assert_eq!((found.source, found.client.endpoint()), (Source::Given, &named));
+        assert!(found.client.version().await.unwrap_err().is_unreachable());
+    }
+
+    #[tokio::test]
     async fn when_nothing_answers_all_that_was_tried_is_told() {
         let search = Search {
             given: None,
@@ -298,6 +331,7 @@ mod tests {
             crictl_config: "/nonexistent/crictl.yaml".into(),
             system: Vec::new(),
             embedded: Endpoint::new("/nonexistent/embedded.sock"),
+            may_come_later: true,
         };
         let error = discover(&search).await.unwrap_err();
         let text = error.to_string();

@@ -64,6 +64,7 @@ impl Call {
             self.method,
             "Version"
                 | "Status"
+                | "RuntimeConfig"
                 | "ListPodSandbox"
                 | "PodSandboxStatus"
                 | "ListContainers"
@@ -98,14 +99,19 @@ impl Transport {
     pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, CriError> {
         let failed = |cause| CriError::Connect { endpoint: endpoint.clone(), cause };
         let first = UnixStream::connect(endpoint.path()).await.map_err(failed)?;
-        let connector = connector(endpoint.path().to_owned(), first);
-        let channel = tonic::transport::Endpoint::from_static("http://localhost")
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
+        let connector = connector(endpoint.path().to_owned(), Some(first));
+        let channel = settings()
             .connect_with_connector(connector)
             .await
             .map_err(|error| failed(io_cause(error)))?;
         Ok(Self { endpoint: endpoint.clone(), channel, older: Arc::default() })
+    }
+
+    /// Connects at the first call.
+    pub(crate) fn later(endpoint: &Endpoint) -> Self {
+        let connector = connector(endpoint.path().to_owned(), None);
+        let channel = settings().connect_with_connector_lazy(connector);
+        Self { endpoint: endpoint.clone(), channel, older: Arc::default() }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -246,10 +252,16 @@ impl std::fmt::Debug for Answers {
 
 type Connector = tower::util::BoxCloneSyncService<Uri, TokioIo<UnixStream>, io::Error>;
 
+fn settings() -> tonic::transport::Endpoint {
+    tonic::transport::Endpoint::from_static("http://localhost")
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+}
+
 /// Hands out the stream that is already open, then opens new ones: a long-lived client reconnects
 /// when its runtime was restarted.
-fn connector(path: PathBuf, first: UnixStream) -> Connector {
-    let first = Arc::new(Mutex::new(Some(first)));
+fn connector(path: PathBuf, first: Option<UnixStream>) -> Connector {
+    let first = Arc::new(Mutex::new(first));
     tower::util::BoxCloneSyncService::new(tower::service_fn(move |_: Uri| {
         let ready = first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let path = path.clone();

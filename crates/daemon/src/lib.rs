@@ -24,7 +24,7 @@ pub use self::{
     config::{Config, ConfigError},
     events::{EventLog, NewEvent},
     http::{SocketError, TlsError},
-    node::{Answer, Foundation, Node, RealNode, StartError},
+    node::{Answer, Foundation, LogRequest, LogStream, Node, RealNode, StartError},
     run::{RunError, Settings, run},
     service::{InstallError, LogOptions, Logging, Outcome, install, uninstall},
 };

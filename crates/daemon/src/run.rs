@@ -9,7 +9,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use crilet_core::ErrorChain;
+use crilet_core::{ErrorChain, memory};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -106,6 +106,7 @@ pub async fn run<E: From<RunError>>(
     logging: Logging,
     found: impl AsyncFnOnce(&Config) -> Result<Foundation, E>,
 ) -> Result<(), E> {
+    memory::share_one_heap();
     let mut daemon = Daemon::start(settings, logging, async |config: &Config| {
         let node = RealNode::start(config, found(config).await?).map_err(RunError::from)?;
         Ok::<Arc<dyn Node>, E>(node)

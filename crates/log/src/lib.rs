@@ -5,6 +5,7 @@
 //! - [`Rotator`] keeps all logs of a node within their limits; [`plan()`] and [`choose`] decide what it does.
 //! - [`Follow`] follows logs over rotations; one [`Watch`] serves all followers.
 //! - [`read_when`] reads points in time as people write them.
+//! - [`wanted`] finds the logs of containers, and follows these over their restarts.
 //! - [`read()`] reads logs as one stream: rotated files, compressed ones too, then the live one.
 
 mod error;
@@ -14,6 +15,7 @@ pub mod format;
 mod node;
 mod read;
 mod rotate;
+pub mod wanted;
 mod when;
 
 pub use error::LogError;

@@ -12,14 +12,20 @@ mod one;
 mod report;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use crilet_cri::{Client, Endpoint, v1};
+use crilet_pod::{
+    manifest::{self, ReadOptions, Text},
+    render::{self, ImageUser, NodeFacts, SandboxFacts, StartFacts, dns},
+    volumes::{self, Roots},
+};
 use host::{IMAGE, SOCKET};
 use tokio::time::Instant;
 
@@ -28,6 +34,8 @@ const ROUNDS: usize = 15;
 /// Where manifests are, and where containers tell that they run.
 const PODS: &str = "/root/pods";
 const TOLD: &str = "/root/told";
+/// What the daemon says.
+const LOG: &str = "/root/daemon.log";
 
 fn main() -> Result<ExitCode> {
     host::run(ROUNDS, inside)
@@ -63,7 +71,8 @@ impl Daemon {
             .args(["-r", SOCKET, "serve", "--pods-dir", PODS])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create("/root/daemon.log")?)
+            .env("CRILET_LOG", "crilet_pod::sync::worker::exits=debug,info")
+            .stderr(fs::File::create(LOG)?)
             .spawn()?;
         Ok(Self { crilet: crilet.to_owned(), child, began })
     }
@@ -91,7 +100,7 @@ impl Daemon {
     /// Resident memory, and how much of a processor it takes over ten seconds.
     async fn weight(&self) -> Result<String> {
         let before = self.ticks()?;
-        let span = Duration::from_secs(10);
+        let span = Duration::from_secs(30);
         tokio::time::sleep(span).await;
         let ticks = self.ticks()?.saturating_sub(before);
         // A clock tick is 10 ms wherever Linux runs (sysconf(3), _SC_CLK_TCK).
@@ -102,8 +111,8 @@ impl Daemon {
             let kibibytes: f64 = line.trim_matches([':', ' ', '\t', 'k', 'B']).trim().parse()?;
             Ok(kibibytes * 1024.0 / 1e6)
         };
-        let (now, peak) = (memory("VmRSS")?, memory("VmHWM")?);
-        Ok(format!("{now:.1} MB (peak {peak:.1}), {percent:.2} % of a processor"))
+        let (now, own, peak) = (memory("VmRSS")?, memory("RssAnon")?, memory("VmHWM")?);
+        Ok(format!("{now:.1} MB ({own:.1} its own, peak {peak:.1}), {percent:.2} % of a processor"))
     }
 
     fn ticks(&self) -> Result<u64> {
@@ -144,10 +153,10 @@ fn command(text: &str) -> Vec<String> {
 }
 
 /// The manifest of a pod with such a container.
-fn manifest(name: &str, text: &str) -> String {
+fn manifest(namespace: &str, name: &str, text: &str) -> String {
     let command = command(text).pop().unwrap_or_default();
     format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  volumes:\n  \
+        "apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec:\n  volumes:\n  \
          - {{name: told, hostPath: {{path: {TOLD}}}}}\n  containers:\n  - name: main\n    \
          image: {IMAGE}\n    imagePullPolicy: IfNotPresent\n    command: [/bin/sh, -c, \"{command}\"]\n    \
          volumeMounts: [{{name: told, mountPath: {TOLD}}}]\n"
@@ -157,38 +166,55 @@ fn manifest(name: &str, text: &str) -> String {
 /// Puts a manifest in its place as careful people do.
 fn write(name: &str, text: &str) -> Result<()> {
     let hidden = format!("{PODS}/.{name}");
-    fs::write(&hidden, manifest(name, text))?;
+    fs::write(&hidden, manifest("default", name, text))?;
     Ok(fs::rename(hidden, format!("{PODS}/{name}.yaml"))?)
 }
 
-/// The same pod in the CRI's words.
-fn raw_pod(name: &str, text: &str) -> (v1::PodSandboxConfig, v1::ContainerConfig) {
-    let sandbox = v1::PodSandboxConfig {
-        metadata: Some(v1::PodSandboxMetadata {
-            name: name.to_owned(),
-            uid: format!("raw-{name}"),
-            namespace: "raw".to_owned(),
-            attempt: 0,
-        }),
-        hostname: name.to_owned(),
-        log_directory: format!("/root/log/{name}"),
-        linux: Some(v1::LinuxPodSandboxConfig::default()),
-        ..v1::PodSandboxConfig::default()
+/// The messages that the daemon sends for the same pod, so that the runtime has the same to do: the
+/// same namespaces, filters of system calls and mounted files. What marks a pod as the daemon's is
+/// taken off.
+fn raw_pod(name: &str, text: &str) -> Result<(v1::PodSandboxConfig, v1::ContainerConfig)> {
+    let content = manifest("raw", name, text).into_bytes();
+    let text = Text { file: "raw.yaml".into(), content };
+    let options = ReadOptions { log_root: "/root/log".into(), ..ReadOptions::default() };
+    let pod = manifest::read(&[text], &options)?.pods.pop().context("no pod")?;
+    let container = pod.containers.first().context("no container")?;
+    let node = NodeFacts::read(Path::new("/root"))?;
+    let roots = Roots::below(Path::new("/root/raw"));
+    let (_, volumes) = volumes::plan(&pod, &roots, &node);
+    let hosts = Path::new("/root/raw-hosts");
+    fs::write(hosts, "127.0.0.1\tlocalhost\n")?;
+    let last_word = volumes::termination_file(&roots, &pod.uid, &container.name, 0)?;
+    let facts = StartFacts {
+        attempt: 0,
+        pod_ips: &[],
+        host_ips: &[],
+        node: &node,
+        volumes: &volumes,
+        sub_paths: &BTreeMap::new(),
+        hosts_file: Some(hosts),
+        termination_file: Some(&last_word),
+        image_user: ImageUser::Unset,
     };
-    let mount = v1::Mount {
-        host_path: TOLD.to_owned(),
-        container_path: TOLD.to_owned(),
-        ..v1::Mount::default()
-    };
-    let container = v1::ContainerConfig {
-        metadata: Some(v1::ContainerMetadata { name: "main".to_owned(), attempt: 0 }),
-        image: Some(v1::ImageSpec { image: IMAGE.to_owned(), ..v1::ImageSpec::default() }),
-        command: command(text),
-        mounts: vec![mount],
-        log_path: "main.log".to_owned(),
-        ..v1::ContainerConfig::default()
-    };
-    (sandbox, container)
+    let mut config = render::container_config(&pod, container, &facts)?;
+    let resolver = dns::host_text(|path| fs::read_to_string(path))?;
+    let (dns, _) = dns::resolve(&pod, &resolver, None);
+    let mut sandbox = render::sandbox_config(&pod, SandboxFacts { dns, ..SandboxFacts::default() });
+    for of_daemon in
+        [&mut sandbox.labels, &mut sandbox.annotations, &mut config.labels, &mut config.annotations]
+    {
+        of_daemon.clear();
+    }
+    fs::create_dir_all(Path::new(&sandbox.log_directory).join(&container.name))?;
+    Ok((sandbox, config))
+}
+
+/// When the daemon last saw the end of a process, by its log.
+fn seen() -> Result<SystemTime> {
+    let log = fs::read_to_string(LOG)?;
+    let line = log.lines().rfind(|line| line.contains("the end of a process was seen"));
+    let time = line.and_then(|line| line.split(' ').next()).context("no end was seen")?;
+    Ok(time.parse::<jiff::Timestamp>()?.into())
 }
 
 /// Waits until a container has told that it runs.

@@ -45,10 +45,13 @@ pub(crate) async fn measure(client: &Client, daemon: &mut Daemon) -> Result<()> 
 
 /// The same pods by the calls alone, with as many under way at once.
 async fn raw(client: &Client) -> Result<Duration> {
+    let pods = (0..COUNT).map(|number| {
+        let pod = raw_pod(&format!("many-{number}"), &format!("raw-many-{number}"))?;
+        anyhow::Ok((number, pod))
+    });
+    let pods = pods.collect::<Result<Vec<_>>>()?;
     let begin = Instant::now();
-    let ids = try_join_all((0..COUNT).map(async |number| {
-        let (sandbox, container) =
-            raw_pod(&format!("many-{number}"), &format!("raw-many-{number}"));
+    let ids = try_join_all(pods.into_iter().map(async |(number, (sandbox, container))| {
         let id = client.run_pod_sandbox(sandbox.clone(), "").await?;
         let made = client.create_container(&id, container, sandbox).await?;
         client.start_container(&made).await?;

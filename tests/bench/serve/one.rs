@@ -1,6 +1,9 @@
 //! One pod: from the manifest to the container, an edit, a death, its end.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, Result, ensure};
 use crilet_core::ProcessEnd;
@@ -17,7 +20,7 @@ use tokio::time::Instant;
 use crate::{
     PODS, TOLD, gone, raw_pod,
     report::{self, Times},
-    take_down, told, write,
+    seen, take_down, told, write,
 };
 
 /// The kernel takes a removed pod's network apart in the background; the next turn must not pay.
@@ -27,6 +30,7 @@ pub(crate) async fn measure(client: &Client, rounds: usize) -> Result<()> {
     let mut raw_start = Times::default();
     let mut raw_restart = Times::default();
     let (mut start, mut restart) = (Times::default(), Times::default());
+    let mut detection = Times::default();
     let (mut edit, mut removal) = (Times::default(), Times::default());
     // The first round only warms caches.
     for round in 0..=rounds {
@@ -45,7 +49,9 @@ pub(crate) async fn measure(client: &Client, rounds: usize) -> Result<()> {
         told(&text).await?;
         keep(&mut start, begin.elapsed());
         settle().await;
-        keep(&mut restart, killed(client, "default", &text).await?);
+        let (restarted, detected) = killed(client, "default", &text).await?;
+        keep(&mut restart, restarted);
+        keep(&mut detection, detected);
         settle().await;
         let text = format!("edited-{round}");
         let begin = Instant::now();
@@ -65,6 +71,7 @@ pub(crate) async fn measure(client: &Client, rounds: usize) -> Result<()> {
     row("manifest to a running command", &over(&start, &raw_start));
     row("raw: killed to running again", &raw_restart.summary());
     row("killed to running again", &over(&restart, &raw_restart));
+    row("  of that, until it was seen", &detection.summary());
     row("manifest edited to running anew", &edit.summary());
     row("manifest removed to nothing left", &removal.summary());
     Ok(())
@@ -77,7 +84,7 @@ async fn settle() {
 /// The floor of a start, and of a restart whose death is seen by a descriptor of the process.
 async fn raw(client: &Client, round: usize) -> Result<(Duration, Duration)> {
     let text = format!("raw-{round}");
-    let (sandbox, mut container) = raw_pod("one", &text);
+    let (sandbox, mut container) = raw_pod("one", &text)?;
     let begin = Instant::now();
     let id = client.run_pod_sandbox(sandbox.clone(), "").await?;
     let made = client.create_container(&id, container.clone(), sandbox.clone()).await?;
@@ -105,14 +112,15 @@ async fn raw(client: &Client, round: usize) -> Result<(Duration, Duration)> {
     Ok((started, restarted))
 }
 
-/// Kills the container's first process; how long until its successor runs.
-async fn killed(client: &Client, namespace: &str, text: &str) -> Result<Duration> {
+/// Kills the container's first process; how long until its successor runs, and until the daemon
+/// had seen the end.
+async fn killed(client: &Client, namespace: &str, text: &str) -> Result<(Duration, Duration)> {
     let pid = pid_of(client, namespace).await?;
     fs::remove_file(format!("{TOLD}/{text}"))?;
-    let begin = Instant::now();
+    let (begin, at) = (Instant::now(), SystemTime::now());
     kill(pid_t(pid)?, Signal::SIGKILL)?;
     told(text).await?;
-    Ok(begin.elapsed())
+    Ok((begin.elapsed(), seen()?.duration_since(at)?))
 }
 
 async fn pid_of(client: &Client, namespace: &str) -> Result<u32> {

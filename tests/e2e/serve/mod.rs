@@ -1,5 +1,6 @@
 //! `crilet serve` on real parts: a pod stays up whatever dies.
 
+mod api;
 mod blog;
 mod many;
 mod reboot;
@@ -184,6 +185,12 @@ fn a_pod_stays_up_whatever_dies_and_goes_without_a_trace() {
     let follow = ["logs", "-f", "site/web", "site/clock"];
     let mut follower =
         node.host.command(env!("CARGO_BIN_EXE_crilet")).args(follow).spawn().unwrap();
+
+    wait_until("the follower to follow", BOUND, || {
+        let log = follower.log();
+        if log.contains("clock | ") { Ok(()) } else { Err(log) }
+    })
+    .unwrap();
 
     // A container.
     let pid =

@@ -19,6 +19,13 @@ impl Client {
         self.runtime_call("Status", None, self.deadlines.query, &request).await
     }
 
+    /// How the runtime drives control groups. Runtimes before containerd 2 and CRI-O 1.28 answer
+    /// [`Code::Unimplemented`](crate::Code::Unimplemented).
+    pub async fn runtime_config(&self) -> Result<v1::RuntimeConfigResponse, CriError> {
+        let request = v1::RuntimeConfigRequest {};
+        self.runtime_call("RuntimeConfig", None, self.deadlines.query, &request).await
+    }
+
     /// Creates and starts a sandbox, and gives its id. An empty `handler` is the default one.
     pub async fn run_pod_sandbox(
         &self,

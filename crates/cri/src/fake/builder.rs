@@ -16,6 +16,7 @@ pub struct Builder {
     versions: Vec<ApiVersion>,
     images: Images,
     methods: HashSet<String>,
+    systemd_cgroups: bool,
 }
 
 impl Fake {
@@ -26,6 +27,7 @@ impl Fake {
             versions: vec![ApiVersion::V1, ApiVersion::V1Alpha2],
             images: Images::default(),
             methods: HashSet::new(),
+            systemd_cgroups: false,
         }
     }
 }
@@ -75,12 +77,19 @@ impl Builder {
         self
     }
 
+    /// Has systemd drive control groups, and says so where it is asked.
+    pub fn systemd_cgroups(mut self) -> Self {
+        self.systemd_cgroups = true;
+        self
+    }
+
     /// Serves on a new socket at this path until the handle is dropped.
     ///
     /// # Errors
     /// The socket or the thread cannot be made.
     pub fn start(self, socket: &Path) -> io::Result<FakeHandle> {
-        let state = State::new(self.flavour, self.images, self.methods);
+        let mut state = State::new(self.flavour, self.images, self.methods);
+        state.systemd_cgroups = self.systemd_cgroups;
         server::start(socket, state, self.versions)
     }
 }

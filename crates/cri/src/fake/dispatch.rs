@@ -11,9 +11,9 @@ impl State {
     pub(super) fn answer(&mut self, call: &Method<'_>, request: Bytes) -> Answer<Bytes> {
         match call.method {
             "Version" => done(&self.version()),
-            "Status" => done(&Self::status()),
+            "Status" => done(&self.status()),
             "UpdateRuntimeConfig" => done(&v1::UpdateRuntimeConfigResponse {}),
-            "RuntimeConfig" if self.methods.contains(call.method) => done(&Self::runtime_config()),
+            "RuntimeConfig" if self.methods.contains(call.method) => done(&self.runtime_config()),
             "RunPodSandbox" => done(&self.run_pod_sandbox(read(request)?)?),
             "StopPodSandbox" => done(&self.stop_pod_sandbox(&read(request)?)?),
             "RemovePodSandbox" => done(&self.remove_pod_sandbox(&read(request)?)?),

@@ -17,6 +17,7 @@ pub(super) struct State {
     pub(super) flavour: Flavour,
     pub(super) images: Images,
     pub(super) methods: HashSet<String>,
+    pub(super) systemd_cgroups: bool,
     pub(super) sandboxes: BTreeMap<String, Sandbox>,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) ids: Ids,
@@ -29,6 +30,7 @@ impl State {
             flavour,
             images,
             methods,
+            systemd_cgroups: false,
             sandboxes: BTreeMap::new(),
             containers: BTreeMap::new(),
             ids: Ids::default(),
@@ -49,7 +51,7 @@ impl State {
         }
     }
 
-    pub(super) fn status() -> v1::StatusResponse {
+    pub(super) fn status(&self) -> v1::StatusResponse {
         let condition = |kind: &str| v1::RuntimeCondition {
             r#type: kind.to_owned(),
             status: true,
@@ -58,12 +60,23 @@ impl State {
         let conditions = vec![condition("RuntimeReady"), condition("NetworkReady")];
         v1::StatusResponse {
             status: Some(v1::RuntimeStatus { conditions }),
+            // containerd's own words, as far as anybody reads them.
+            info: match (self.flavour, self.systemd_cgroups) {
+                (Flavour::Containerd, true) => {
+                    let config = r#"{"containerd": {"options": {"SystemdCgroup": true}}}"#;
+                    [("config".to_owned(), config.to_owned())].into()
+                }
+                _ => Default::default(),
+            },
             ..v1::StatusResponse::default()
         }
     }
 
-    pub(super) fn runtime_config() -> v1::RuntimeConfigResponse {
-        let driver = v1::CgroupDriver::Cgroupfs.into();
+    pub(super) fn runtime_config(&self) -> v1::RuntimeConfigResponse {
+        let driver = match self.systemd_cgroups {
+            true => v1::CgroupDriver::Systemd.into(),
+            false => v1::CgroupDriver::Cgroupfs.into(),
+        };
         let linux = v1::LinuxRuntimeConfiguration { cgroup_driver: driver };
         v1::RuntimeConfigResponse { linux: Some(linux) }
     }

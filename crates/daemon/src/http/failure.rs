@@ -83,9 +83,10 @@ fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
-        ErrorCode::NoSuchPath | ErrorCode::NoSuchPod | ErrorCode::NoSuchContainer => {
-            StatusCode::NOT_FOUND
-        }
+        ErrorCode::NoSuchPath
+        | ErrorCode::NoSuchPod
+        | ErrorCode::NoSuchContainer
+        | ErrorCode::NoLog => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::OwnedByFile | ErrorCode::Conflict => StatusCode::CONFLICT,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -19,7 +19,9 @@ use super::{
     App,
     extract::{Body, Params, Target},
     failure::Failure,
-    kubelet, streams,
+    kubelet,
+    logs::{self, LogParams},
+    streams,
 };
 use crate::Node;
 
@@ -62,6 +64,17 @@ pub(super) async fn watch_pods(State(app): Shared) -> Response {
 pub(super) async fn get_pod(State(app): Shared, Target(pod): Target) -> Reply<Arc<Pod>> {
     let found = app.node.pod(&pod).ok_or_else(|| ApiError::no_such_pod(&pod))?;
     Ok(Json(found))
+}
+
+pub(super) async fn read_logs(
+    State(app): Shared,
+    Target(pod): Target,
+    Params(params): Params<LogParams>,
+) -> Result<Response, Failure> {
+    let request = params.request()?;
+    let form = request.form;
+    let log = app.node.logs(pod, request).await?;
+    Ok(logs::answer(log, form, app.closing.clone()))
 }
 
 pub(super) async fn delete_pod(

@@ -11,6 +11,7 @@ mod extract;
 mod failure;
 mod handlers;
 mod kubelet;
+mod logs;
 mod metrics;
 mod serve;
 mod socket;
@@ -94,6 +95,7 @@ fn get_handler(id: OperationId) -> MethodRouter<Arc<App>> {
         Id::ListPods => get(handlers::list_pods),
         Id::WatchPods => get(handlers::watch_pods),
         Id::GetPod => get(handlers::get_pod),
+        Id::ReadLogs => get(handlers::read_logs),
         Id::ListEvents => get(handlers::list_events),
         Id::WatchEvents => get(handlers::watch_events),
         Id::ExecInContainer => get(ways::exec),

@@ -5,7 +5,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
+    fmt,
+    io::{self, Write},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -17,14 +18,18 @@ use crilet_api::{
     ManifestFile, NodeInfo, Phase, Pod, PodList, PodRef, RestartRequest, Sandbox, Source, Stats,
     StopRequest,
 };
-use crilet_core::yaml::{self, Node as Yaml, Value};
+use crilet_core::{
+    ErrorChain,
+    yaml::{self, Node as Yaml, Value},
+};
+use crilet_log::{Counts, LogError};
 use crilet_stream::{Connection, Session, Streams};
 use futures_util::future::{BoxFuture, ready};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
 
-use super::{Answer, Node};
+use super::{Answer, LogRequest, LogStream, Node};
 use crate::{
     Config, EventLog,
     http::{Server, Socket},
@@ -62,6 +67,20 @@ struct State {
     images: ImageGcReport,
     info: NodeInfo,
     gate: Option<Gate>,
+    log: Option<WriteLog>,
+}
+
+/// Writes a log, or fails to.
+type Writing = dyn Fn(&mut dyn Write) -> Result<(), LogError> + Send + Sync;
+
+/// Writes the log of every pod.
+#[derive(Clone)]
+struct WriteLog(Arc<Writing>);
+
+impl fmt::Debug for WriteLog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WriteLog")
+    }
 }
 
 /// What the next start waits at.
@@ -72,6 +91,14 @@ struct Gate {
 }
 
 impl FakeNode {
+    /// What the log of every pod is from now on.
+    pub fn set_log(
+        &self,
+        log: impl Fn(&mut dyn Write) -> Result<(), LogError> + Send + Sync + 'static,
+    ) {
+        self.lock().log = Some(WriteLog(Arc::new(log)));
+    }
+
     /// A node without pods.
     pub fn new() -> Arc<Self> {
         let health = Health {
@@ -394,6 +421,19 @@ impl Node for FakeNode {
         self.note(Call::CollectImages(request));
         let images = self.lock().images.clone();
         answer(Ok(ImageGcReport { dry_run: request.dry_run, ..images }))
+    }
+
+    fn logs(&self, pod: PodRef, request: LogRequest) -> Answer<'_, LogStream> {
+        let log = self.lock().log.clone();
+        Box::pin(async move {
+            self.pod(&pod).ok_or_else(|| ApiError::no_such_pod(&pod))?;
+            let none = || ApiError::new(ErrorCode::NoLog, format!("pod `{pod}` has no log yet"));
+            let WriteLog(write) = log.ok_or_else(none)?;
+            let stream = LogStream::start(move |out| write(out).map(|()| Counts::default()));
+            let begun = if request.follow { Ok(stream) } else { stream.begin().await };
+            begun
+                .map_err(|error| ApiError::new(ErrorCode::Internal, ErrorChain(&error).to_string()))
+        })
     }
 
     fn exec(&self, _: String, command: Vec<String>, streams: Streams) -> Answer<'_, Session> {

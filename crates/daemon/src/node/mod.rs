@@ -2,6 +2,7 @@
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+mod logs;
 mod real;
 
 use std::sync::Arc;
@@ -15,7 +16,10 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-pub use self::real::{Foundation, RealNode, StartError};
+pub use self::{
+    logs::{LogRequest, LogStream},
+    real::{Foundation, RealNode, StartError},
+};
 use crate::{Config, EventLog};
 
 /// What becomes of a request.
@@ -70,6 +74,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// Removes images that nobody needs.
     fn collect_images(&self, request: ImageGcRequest) -> Answer<'_, ImageGcReport>;
+
+    /// Opens logs of a pod; what cannot be read is told before the first byte.
+    fn logs(&self, pod: PodRef, request: LogRequest) -> Answer<'_, LogStream>;
 
     /// Runs a command in a container, by the runtime's id of it.
     fn exec(

@@ -21,9 +21,27 @@ pub const BACKOFF_STEP: &str = "crilet.dev/backoff-step";
 /// when the container was made. Whoever reads its log knows by it whether more is to come.
 pub const RESTARTS: &str = "crilet.dev/restarts";
 
+/// On a sandbox of the CRI's files: what its writer says of restarts.
+const RESTART_POLICY: &str = "crilet.dev/restart-policy";
+
 /// Whether crilet keeps this sandbox; it touches no other.
 pub fn is_kept(sandbox: &inventory::Pod) -> bool {
     sandbox.labels.get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)
+}
+
+/// Whether somebody looks after a pod who will make an ended container again.
+pub fn is_made_again(pod: &inventory::Pod, container: &inventory::Container) -> bool {
+    let details =
+        pod.containers.iter().find(|c| c.id == container.id).and_then(|c| c.details.as_ref());
+    let failed = details.and_then(|details| details.exit_code) != Some(0);
+    // What the daemon wrote on the container goes before what a person wrote on the pod.
+    let kept = container.annotations.get(RESTARTS);
+    let policy = kept.or_else(|| pod.annotations.get(RESTART_POLICY));
+    match policy.map(|policy| policy.to_ascii_lowercase()).as_deref() {
+        Some("always" | "unless-stopped") => true,
+        Some("on-failure" | "onfailure") => failed,
+        _ => false,
+    }
 }
 
 /// A point in time as a mark.

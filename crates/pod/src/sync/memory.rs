@@ -14,6 +14,9 @@ pub struct Memory {
     pub evicted: BTreeSet<String>,
     /// What the probes say of a running container, by its id.
     pub health: BTreeMap<String, Health>,
+    /// Running containers whose first process has ended, which the runtime has yet to notice, by
+    /// id; when that was.
+    pub ended: BTreeMap<String, SystemTime>,
     /// Containers that are to end, or were ended on purpose, by id.
     pub condemned: BTreeMap<String, Condemned>,
     /// The last words of containers that have ended, by id; empty where they left none.
@@ -122,6 +125,7 @@ impl Memory {
         self.stopped.retain(|id| sandboxes.contains(id.as_str()));
         self.evicted.retain(|id| sandboxes.contains(id.as_str()));
         self.health.retain(|id, _| containers.contains(id.as_str()));
+        self.ended.retain(|id, _| containers.contains(id.as_str()));
         self.condemned.retain(|id, _| containers.contains(id.as_str()));
         self.last_words.retain(|id, _| containers.contains(id.as_str()));
     }

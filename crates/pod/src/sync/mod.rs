@@ -30,5 +30,5 @@ pub use self::{
     memory::{Condemned, Failed, Health, Memory, Target, Why},
     plan::{Action, Intent, Keep, Plan, plan},
     status::{ContainerStatus, Ended, Phase, SandboxStatus, State, Status, status},
-    worker::{Keeper, Node, Pulls, Request, Wanted, keep},
+    worker::{CgroupParent, Keeper, Node, Pulls, Request, Wanted, keep},
 };

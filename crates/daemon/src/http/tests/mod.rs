@@ -2,6 +2,7 @@
 
 mod bed;
 mod forms;
+mod logs;
 mod requests;
 mod sockets;
 mod streams;

@@ -11,7 +11,10 @@ use crilet_api::{
     RestartRequest, StopRequest,
 };
 use crilet_core::ErrorChain;
-use crilet_cri::inventory::{self, Detail};
+use crilet_cri::{
+    CriError,
+    inventory::{self, Detail},
+};
 use crilet_log::GonePods;
 use crilet_pod::{
     manifest::{self, ReadOptions},
@@ -41,6 +44,10 @@ use crate::Config;
 
 /// How often the directory of manifests is looked at although nothing was heard of it.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// The first pause before a runtime that did not answer is asked again; it doubles up to the last.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// What becomes of a command.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
@@ -80,6 +87,8 @@ pub(super) struct Manager {
     seen: BTreeMap<String, String>,
     orphans_found: bool,
     pub(super) relist: Duration,
+    /// How long to wait for a runtime that does not answer; nothing while it does.
+    retry: Option<Duration>,
     /// How restarts wait of pods that do not say it themselves.
     pub(super) backoff: Backoff,
     stop: CancellationToken,
@@ -117,6 +126,7 @@ impl Manager {
             seen: BTreeMap::new(),
             orphans_found: false,
             relist: config.relist_interval,
+            retry: None,
             backoff: backoff(config),
             stop,
             root: config.pods_dir.clone(),
@@ -151,7 +161,12 @@ impl Manager {
                     self.find_orphans().await;
                     self.reconcile();
                 }
-                _ = relist.tick() => self.relist().await,
+                _ = relist.tick() => {
+                    self.relist().await;
+                    if let Some(pause) = self.retry {
+                        relist.reset_after(pause);
+                    }
+                }
                 Some(ended) = self.tasks.join_next() => self.ended(ended),
             }
         }
@@ -252,12 +267,13 @@ impl Manager {
         {
             Ok((pods, version)) => {
                 let version = (version.runtime_name, version.runtime_version);
+                if self.retry.take().is_some() {
+                    tracing::info!(runtime = version.0, version = version.1, "the runtime answers");
+                }
                 self.view.set_runtime(Ok(version));
                 pods
             }
-            Err(error) => {
-                return self.view.set_runtime(Err(ErrorChain(&error).to_string()));
-            }
+            Err(error) => return self.without_runtime(&error),
         };
         self.find_orphans().await;
         let mut seen: BTreeMap<String, String> = BTreeMap::new();
@@ -284,6 +300,17 @@ impl Manager {
         self.images.relisted(client, &self.view).await;
     }
 
+    /// Waits for a runtime that does not answer, and says so once.
+    fn without_runtime(&mut self, error: &CriError) {
+        let error = ErrorChain(error).to_string();
+        if self.retry.is_none() {
+            tracing::warn!(error, "the runtime does not answer; it is waited for");
+        }
+        let pause = self.retry.map_or(FIRST_RETRY, |pause| (pause * 2).min(LAST_RETRY));
+        self.retry = Some(pause.min(self.relist));
+        self.view.set_runtime(Err(error));
+    }
+
     /// What was lost may have been given anew.
     pub(super) fn find_lost_again(&mut self) {
         if !self.lost.is_empty() {
@@ -304,7 +331,8 @@ impl Manager {
         let orphans = match orphans::find(&self.shared.client, &roots, &wanted).await {
             Ok(orphans) => orphans,
             Err(error) => {
-                tracing::warn!(error = %ErrorChain(&error), "cannot look for orphans");
+                // The relist says that the runtime is away, and tries this again.
+                tracing::debug!(error = %ErrorChain(&error), "cannot look for orphans");
                 return;
             }
         };

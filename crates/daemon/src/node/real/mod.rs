@@ -20,9 +20,11 @@ mod convert;
 mod desired;
 mod gone;
 mod images;
+mod later;
 mod logs;
 mod manager;
 mod orphans;
+mod read_logs;
 mod sources;
 mod stats;
 mod store;
@@ -36,7 +38,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     process,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -44,9 +46,9 @@ use crilet_api::{
     ApiError, ApplyReport, ApplyRequest, Check, ErrorCode, Health, ImageGcReport, ImageGcRequest,
     NodeInfo, Pod, PodList, PodRef, RestartRequest, RuntimeInfo, Stats, StopRequest,
 };
-use crilet_core::ErrorChain;
+use crilet_core::{ErrorChain, memory};
 use crilet_cri::Client;
-use crilet_log::LogError;
+use crilet_log::{LogError, Watch};
 use crilet_pod::{
     StateDir,
     images::Credentials,
@@ -69,11 +71,14 @@ use self::{
     store::Store,
     view::View,
 };
-use super::{Answer, Node};
+use super::{Answer, LogRequest, LogStream, Node};
 use crate::{Config, EventLog};
 
 /// How often volumes with a limit are measured at least, the kubelet's `evictionMonitoringPeriod`.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long after a change free memory is given back.
+const QUIET_AFTER: Duration = Duration::from_secs(3);
 
 /// What the node stands on.
 #[derive(Debug)]
@@ -86,9 +91,6 @@ pub struct Foundation {
     pub data: PathBuf,
     /// What may be lost at a reboot: `/run/crilet`.
     pub state: PathBuf,
-    /// The control group of pods that name none, as the runtime's driver wants it; empty for the
-    /// runtime's own.
-    pub cgroup_parent: String,
     /// Where logs go of pods that name no place of their own: `/var/log/pods`.
     pub logs: PathBuf,
     /// Where credentials of registries come from.
@@ -123,6 +125,10 @@ pub struct RealNode {
     pods_dir: PathBuf,
     runtime: Mutex<RuntimeInfo>,
     shared: Arc<sync::Node>,
+    /// Where pods have their log directories.
+    logs: PathBuf,
+    /// What followers of logs share, while there are any.
+    watch: Mutex<Weak<Watch>>,
     view: Arc<View>,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
@@ -135,8 +141,7 @@ impl RealNode {
     /// # Errors
     /// [`StartError`] when its own directories cannot be used.
     pub fn start(config: &Config, foundation: Foundation) -> Result<Arc<Self>, StartError> {
-        let Foundation { client, embedded, data, state, logs, cgroup_parent, credentials } =
-            foundation;
+        let Foundation { client, embedded, data, state, logs, credentials } = foundation;
         let pods = data.join("pods");
         for path in [&pods, &config.pods_dir] {
             std::fs::create_dir_all(path)
@@ -156,7 +161,7 @@ impl RealNode {
             client,
             facts,
             host_ips: host_addresses(),
-            cgroup_parent,
+            cgroup_parent: sync::CgroupParent::default(),
             state: StateDir::new(state.join("pods")),
             data,
             credentials,
@@ -171,12 +176,17 @@ impl RealNode {
         let rotator =
             logs::rotator(shared.client.clone(), &config.logs, &state, Arc::clone(&view))?;
         let gone = rotator.gone_pods();
+        let starts = logs::tell_of_starts(Arc::clone(&view), rotator.poke());
+        let starts = tokio::spawn(until(stop.clone(), starts));
         let rotator = tokio::spawn(rotator.run(stop.clone()));
-        let names = tokio::spawn(keep_names(Arc::clone(&shared), stop.clone()));
+        let names = Arc::clone(&shared);
+        let names = async move { names.names.keep_current(Path::new("/etc/hosts")).await };
+        let names = tokio::spawn(until(stop.clone(), names));
+        let small = tokio::spawn(until(stop.clone(), stay_small(view.revision())));
         let (commands, receiver) = mpsc::channel(64);
         let manager = Manager::new(
             config,
-            ReadOptions { log_root: logs, ..ReadOptions::default() },
+            ReadOptions { log_root: logs.clone(), ..ReadOptions::default() },
             Arc::clone(&shared),
             store,
             Arc::clone(&view),
@@ -190,10 +200,12 @@ impl RealNode {
             pods_dir: config.pods_dir.clone(),
             runtime: Mutex::new(runtime),
             shared,
+            logs,
+            watch: Mutex::default(),
             view,
             commands,
             stop,
-            tasks: Mutex::new(vec![manager, rotator, names]),
+            tasks: Mutex::new(vec![manager, rotator, starts, names, small]),
         }))
     }
 
@@ -211,6 +223,16 @@ impl RealNode {
         })
     }
 
+    fn watch(&self) -> io::Result<Arc<Watch>> {
+        let mut shared = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = shared.upgrade() {
+            return Ok(watch);
+        }
+        let watch = Arc::new(Watch::start()?);
+        *shared = Arc::downgrade(&watch);
+        Ok(watch)
+    }
+
     fn checks(&self) -> Vec<Check> {
         let known = self.view.is_complete();
         let message = if known { "" } else { "not all pods have been looked at yet" };
@@ -225,10 +247,27 @@ impl RealNode {
     }
 }
 
-async fn keep_names(shared: Arc<sync::Node>, stop: CancellationToken) {
+/// Gives memory back once all is quiet: a hundred pods that are looked at together need more than
+/// a hundred that stand.
+async fn stay_small(mut revision: watch::Receiver<u64>) {
+    loop {
+        tokio::time::sleep(QUIET_AFTER).await;
+        revision.mark_unchanged();
+        memory::give_back();
+        if let Err(error) = memory::forget_code() {
+            tracing::debug!(%error, "code that only the start needed stays in memory");
+        }
+        if revision.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Does something that never matters to the end; `work` is safe to drop.
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = shared.names.keep_current(Path::new("/etc/hosts")) => {}
+        () = work => {}
     }
 }
 
@@ -325,6 +364,14 @@ impl Node for RealNode {
 
     fn collect_images(&self, request: ImageGcRequest) -> Answer<'_, ImageGcReport> {
         self.command(|answer| Command::CollectImages(request, answer))
+    }
+
+    fn logs(&self, pod: PodRef, request: LogRequest) -> Answer<'_, LogStream> {
+        Box::pin(async move {
+            let found = self.view.get(&pod).ok_or_else(|| ApiError::no_such_pod(&pod))?;
+            let watch = || self.watch();
+            read_logs::open(&self.shared.client, &self.logs, &found, request, watch).await
+        })
     }
 
     fn exec(

@@ -135,9 +135,7 @@ impl Sources {
 
     fn forget(&mut self, path: &Path, store: &Store) {
         self.known.remove(path);
-        if let Err(error) = store.forget_good(path) {
-            tracing::error!(source = %path.display(), %error, "cannot be forgotten");
-        }
+        store.forget_good(path);
     }
 }
 

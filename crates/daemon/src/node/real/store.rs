@@ -7,7 +7,9 @@
 //! DATA/logs/UID.json                  where the logs of a pod are, and since when it is gone
 //! ```
 //!
-//! Each file is replaced whole and flushed before anybody is told that it is done.
+//! Each file is replaced whole. What the API is asked is flushed before anybody is told that it is
+//! done; what was only noted (`good`, `logs`) is written beside the work ([`Later`]), so that no pod
+//! waits for the disk.
 
 use std::{
     fs, io,
@@ -19,6 +21,8 @@ use crilet_core::fs::write_durably;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
+
+use super::later::Later;
 
 /// Grows when the form of the files does.
 const VERSION: u32 = 1;
@@ -90,6 +94,7 @@ pub(super) struct Stored<T> {
 #[derive(Debug)]
 pub(super) struct Store {
     root: PathBuf,
+    later: Later,
 }
 
 impl Store {
@@ -98,7 +103,7 @@ impl Store {
         for directory in ["applied", "stopped", "good", "logs"] {
             fs::create_dir_all(root.join(directory))?;
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), later: Later::default() })
     }
 
     pub(super) fn applied(&self) -> io::Result<Stored<Applied>> {
@@ -128,12 +133,13 @@ impl Store {
     }
 
     pub(super) fn save_good(&self, good: &Good) -> io::Result<()> {
-        let path = self.of_source(&good.source);
-        save(&path, &serde_json::to_vec(good).map_err(io::Error::from)?)
+        let content = serde_json::to_vec(good).map_err(io::Error::from)?;
+        self.later.write(self.of_source(&good.source), content);
+        Ok(())
     }
 
-    pub(super) fn forget_good(&self, source: &Path) -> io::Result<()> {
-        forget(&self.of_source(source))
+    pub(super) fn forget_good(&self, source: &Path) {
+        self.later.remove(self.of_source(source));
     }
 
     pub(super) fn logs(&self) -> io::Result<Stored<LogsOf>> {
@@ -141,11 +147,14 @@ impl Store {
     }
 
     pub(super) fn save_logs(&self, logs: &LogsOf) -> io::Result<()> {
-        save(&self.of_logs(&logs.uid)?, &serde_json::to_vec(logs).map_err(io::Error::from)?)
+        let content = serde_json::to_vec(logs).map_err(io::Error::from)?;
+        self.later.write(self.of_logs(&logs.uid)?, content);
+        Ok(())
     }
 
     pub(super) fn forget_logs(&self, uid: &str) -> io::Result<()> {
-        forget(&self.of_logs(uid)?)
+        self.later.remove(self.of_logs(uid)?);
+        Ok(())
     }
 
     /// Uids are whatever a manifest says.
@@ -242,6 +251,7 @@ mod tests {
         };
         store.save_logs(&logs).unwrap();
         assert!(store.save_logs(&LogsOf::new("../u".into(), "/l".into())).is_err());
+        drop(store);
         let store = Store::open(directory.path()).unwrap();
         assert_eq!(store.applied().unwrap().all, [applied]);
         assert_eq!(store.good().unwrap().all, std::slice::from_ref(&good));
@@ -250,9 +260,10 @@ mod tests {
         for _ in 0..2 {
             store.forget_applied(&pod).unwrap();
             store.set_stopped(&pod, false).unwrap();
-            store.forget_good(&good.source).unwrap();
+            store.forget_good(&good.source);
             store.forget_logs("u").unwrap();
         }
+        store.later.finish();
         assert!(store.applied().unwrap().all.is_empty() && store.good().unwrap().all.is_empty());
         assert_eq!(store.logs().unwrap().all, []);
         assert!(!store.is_stopped(&pod));

@@ -46,11 +46,10 @@ impl Bed {
             ..Config::default()
         };
         let foundation = Foundation {
-            client: Client::connect(fake.endpoint()).await.unwrap(),
+            client: Client::later(fake.endpoint()),
             embedded: false,
             data: directory.path().join("data"),
             state: directory.path().join("state"),
-            cgroup_parent: String::new(),
             logs: directory.path().join("logs"),
             credentials: Credentials::Files(Environment::default()),
         };
@@ -304,7 +303,12 @@ async fn logs_of_gone_pods_are_kept_for_a_while() {
     // It comes back, and goes again; long ago, as far as the daemon can tell.
     bed.write("web.yaml", &web("sleep"));
     bed.ready().await;
-    assert!(since().contains("null"), "{}", since());
+    let forgotten = async {
+        while !since().contains("null") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(bound, forgotten).await.expect("it is noted that the pod is there again");
     fs::remove_file(bed.manifest("web.yaml")).unwrap();
     bed.gone().await;
     bed.node.shutdown().await;
@@ -422,4 +426,37 @@ async fn two_pods_cannot_have_one_port() {
     let expected = "pod `default/late` wants 8080->80/tcp, but pod `default/web` has 8080->80/tcp";
     assert_eq!(problems[0].message, expected);
     assert!(bed.node.pod(&PodRef::new("default", "late")).is_none());
+}
+
+#[tokio::test]
+async fn a_runtime_that_comes_later_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("cri.sock");
+    let start = || Fake::builder().image("busybox").start(&socket).unwrap();
+    // Only to have a handle for the bed; it goes before anybody asks it.
+    let fake = start();
+    let node = Bed::node(&directory, &fake).await;
+    drop(fake);
+    let unreachable = || {
+        let health = node.health();
+        let runtime = health.checks.iter().find(|check| check.name == "runtime").unwrap().clone();
+        (health.ready, runtime)
+    };
+    let until = async |ready: bool| {
+        let wait = async {
+            while unreachable().0 != ready || unreachable().1.ok != ready {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
+        assert!(waited.is_ok(), "not {ready}: {:?}", unreachable());
+    };
+    until(false).await;
+    let message = unreachable().1.message;
+    assert!(message.contains("cri.sock"), "{message}");
+    let fake = start();
+    until(true).await;
+    let bed = Bed { directory, fake, node };
+    bed.write("web.yaml", &web("sleep"));
+    bed.ready().await;
 }

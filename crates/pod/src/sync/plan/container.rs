@@ -2,11 +2,14 @@
 
 use std::time::SystemTime;
 
-use crilet_cri::inventory::{self, ContainerState, Pod as Sandbox};
+use crilet_cri::{
+    inventory::{self, ContainerState, Pod as Sandbox},
+    v1,
+};
 
 use super::{Action, Planner};
 use crate::{
-    model::{Container, RestartVerdict},
+    model::{Container, RestartPolicy, RestartVerdict},
     sync::{marks, memory::Why},
 };
 
@@ -42,6 +45,12 @@ impl Planner<'_> {
         let Some(found) = found else { return Next::Start { step: 0, due: None } };
         let edited = found.annotations.get(marks::CONTAINER_HASH) != Some(&wanted.hash);
         let condemned = self.memory.condemned.get(&found.id).map(|condemned| condemned.why);
+        if !edited
+            && condemned.is_none()
+            && let Some(next) = self.ahead(wanted, found)
+        {
+            return next;
+        }
         match found.state {
             ContainerState::Created => Next::Remove,
             ContainerState::Unknown => Next::Stop(Why::Unknown),
@@ -74,16 +83,39 @@ impl Planner<'_> {
             RestartVerdict::RestartAll => Next::RestartAll,
             RestartVerdict::Restart => {
                 let ended = details.finished_at.unwrap_or(found.created_at);
-                let began = details.started_at.unwrap_or(found.created_at);
-                let ran = ended.duration_since(began).unwrap_or_default();
-                let step = match ran >= self.pod.backoff.reset() {
-                    true => 0,
-                    false => marks::backoff_step(&found.annotations),
-                };
-                let due = ended + self.pod.backoff.delay(step);
-                Next::Start { step: step.saturating_add(1), due: Some(due) }
+                self.restart(found, ended)
             }
         }
+    }
+
+    fn restart(&self, found: &inventory::Container, ended: SystemTime) -> Next {
+        let began = found.details.as_ref().and_then(|details| details.started_at);
+        let ran = ended.duration_since(began.unwrap_or(found.created_at)).unwrap_or_default();
+        let step = match ran >= self.pod.backoff.reset() {
+            true => 0,
+            false => marks::backoff_step(&found.annotations),
+        };
+        let due = ended + self.pod.backoff.delay(step);
+        Next::Start { step: step.saturating_add(1), due: Some(due) }
+    }
+
+    /// The start that follows an end which the runtime has yet to notice, if it is due at once and
+    /// follows however the container has ended. The kernel ends all of a process namespace before
+    /// its first process counts as ended; of a shared one others may still be there, and those are
+    /// the runtime's to end.
+    fn ahead(&self, wanted: &Container, found: &inventory::Container) -> Option<Next> {
+        let ended = *self.memory.ended.get(&found.id)?;
+        let linux = wanted.config.linux.as_ref()?;
+        let namespaces = linux.security_context.as_ref()?.namespace_options.as_ref()?;
+        let policy = wanted.restart_policy.unwrap_or(self.pod.restart_policy);
+        let is_sure = found.state == ContainerState::Running
+            && namespaces.pid() == v1::NamespaceMode::Container
+            && policy == RestartPolicy::Always
+            && wanted.restart_rules.is_empty()
+            && !self.is_plain_init(wanted);
+        let is_due =
+            |next: &Next| matches!(next, Next::Start { due: Some(due), .. } if *due <= self.now);
+        Some(self.restart(found, ended)).filter(|next| is_sure && is_due(next))
     }
 
     fn is_plain_init(&self, wanted: &Container) -> bool {

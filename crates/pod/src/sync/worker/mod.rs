@@ -11,6 +11,7 @@
 
 mod act;
 mod ask;
+mod cgroups;
 mod exits;
 mod look;
 mod probes;
@@ -40,12 +41,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::pulls::Pulls;
 use self::{
     act::{Done, Effect},
-    exits::Exits,
+    exits::{Exits, Heard, Watched},
     probes::{Running, Verdict},
 };
+pub use self::{cgroups::CgroupParent, pulls::Pulls};
 use super::{
     Action, Answers, Condemned, Event, EventSink, Health, Intent, Keep, Memory, Plan,
     ProbeKind as Kind, Status, Target, Why, names::Directory, observe::observe, plan, status,
@@ -66,7 +67,7 @@ pub struct Node {
     /// Addresses of the machine.
     pub host_ips: Vec<IpAddr>,
     /// The control group that pods go below that name none; see [`crate::render::SandboxFacts`].
-    pub cgroup_parent: String,
+    pub cgroup_parent: CgroupParent,
     /// Where pods' files go that live as long as a sandbox.
     pub state: StateDir,
     /// Where volumes go.
@@ -156,6 +157,7 @@ pub fn keep(
         status,
         memory: Memory::default(),
         observed: Vec::new(),
+        look_due: true,
         written: None,
         tasks: JoinSet::new(),
         measure_at: None,
@@ -181,6 +183,8 @@ struct Worker {
     status: watch::Sender<Option<Arc<Status>>>,
     memory: Memory,
     observed: Vec<Sandbox>,
+    /// Whether the runtime is to be asked before the next plan.
+    look_due: bool,
     /// The pod whose files have been written last.
     written: Option<Arc<Pod>>,
     tasks: JoinSet<Done>,
@@ -197,7 +201,9 @@ impl Worker {
     async fn run(mut self) {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
-            self.look(&wanted.pod).await;
+            if std::mem::replace(&mut self.look_due, true) {
+                self.look(&wanted.pod).await;
+            }
             let keep = Keep { dead: self.node.keep_dead.load(Ordering::Relaxed) };
             let (pod, now) = (&wanted.pod, SystemTime::now());
             let plan = plan(pod, wanted.intent, &self.observed, &self.memory, keep, now);
@@ -278,7 +284,7 @@ impl Worker {
         };
         tokio::select! {
             Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(done),
-            () = self.exits.next() => {}
+            heard = self.exits.next() => self.hear(heard),
             Some(verdict) = self.verdicts.recv() => self.judge(verdict),
             Some(request) = self.requests.recv() => self.serve(request),
             changed = self.wanted.changed() => {
@@ -289,6 +295,14 @@ impl Worker {
             }
             () = sleep => {}
             () = usage::due(self.measure_at) => {}
+        }
+    }
+
+    /// What was heard of an end is all that is new: the runtime need not be asked before it knows.
+    fn hear(&mut self, heard: Heard) {
+        if let Heard::Ended(Watched::Container(id)) = heard {
+            self.memory.ended.insert(id, SystemTime::now());
+            self.look_due = false;
         }
     }
 

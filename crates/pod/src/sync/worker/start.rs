@@ -58,7 +58,7 @@ impl Job {
         for message in cut {
             self.tell(None, "DNSConfigForming", message);
         }
-        let facts = SandboxFacts { attempt, dns, cgroup_parent: self.node.cgroup_parent.clone() };
+        let facts = SandboxFacts { attempt, dns, cgroup_parent: self.cgroup_parent().await? };
         let mut config = render::sandbox_config(&self.pod, facts);
         let start = marks::format_time(first_start.unwrap_or_else(SystemTime::now));
         config.annotations.insert(marks::FIRST_START.to_owned(), start);
@@ -137,7 +137,7 @@ impl Job {
         // The runtime takes from it what the sandbox was made with.
         let facts = SandboxFacts {
             attempt: sandbox.attempt,
-            cgroup_parent: self.node.cgroup_parent.clone(),
+            cgroup_parent: self.cgroup_parent().await?,
             dns: None,
         };
         let sandbox_config = render::sandbox_config(&self.pod, facts);
@@ -153,6 +153,11 @@ impl Job {
             return Err(Failure::cancelled());
         }
         Ok(id)
+    }
+
+    async fn cgroup_parent(&self) -> Result<String, Failure> {
+        let parent = self.node.cgroup_parent.get(&self.node.client).await;
+        parent.map_err(|error| Failure::of_runtime("FailedCreatePodSandBox", &error))
     }
 
     async fn take_back(&self, id: &str) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crilet_cri::inventory::{ContainerState, PodState};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use super::world::{World, container, pod, sidecar};
+use super::world::{World, alone, container, pod, sidecar};
 use crate::sync::{Action, Condemned, Memory, Why, marks};
 
 /// What may happen between two looks at the pod.
@@ -17,6 +17,10 @@ enum Event {
     /// Something begun succeeds, or fails without having done anything.
     End(Index, bool),
     Exit(Index, i32),
+    /// A process ends; the runtime notices later.
+    EndUnnoticed(Index),
+    /// The runtime notices what has ended.
+    Notice(i32),
     SandboxDies,
     Unknown(Index),
     Reboot,
@@ -34,6 +38,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => any::<Index>().prop_map(Event::Begin),
         6 => (any::<Index>(), prop::bool::weighted(0.8)).prop_map(|(i, ok)| Event::End(i, ok)),
         3 => (any::<Index>(), 0..3).prop_map(|(i, code)| Event::Exit(i, code)),
+        2 => any::<Index>().prop_map(Event::EndUnnoticed),
+        2 => (0..3).prop_map(Event::Notice),
         1 => Just(Event::SandboxDies),
         1 => any::<Index>().prop_map(Event::Unknown),
         1 => Just(Event::Reboot),
@@ -65,6 +71,12 @@ impl Life {
                     self.world.exit(&id, code);
                 }
             }
+            Event::EndUnnoticed(index) => {
+                if let Some(id) = self.running(index) {
+                    self.world.end_unnoticed(&id);
+                }
+            }
+            Event::Notice(code) => self.world.notice(code),
             Event::Unknown(index) => {
                 if let Some(id) = self.running(index) {
                     let all = self.world.sandboxes.iter_mut().flat_map(|s| &mut s.containers);
@@ -164,6 +176,8 @@ impl Life {
         for (index, action) in under_way.iter().enumerate() {
             self.end(action, happened.get(index).copied().unwrap_or(false));
         }
+        // A process that is not there any more is noticed by whoever looks next.
+        self.world.notice(1);
         self.world.memory = Memory::default();
     }
 
@@ -179,7 +193,10 @@ proptest! {
 
     #[test]
     fn any_order_of_failures_converges(events in vec(event(), 0..80)) {
-        let world = World::new(pod(vec![sidecar("proxy")], vec![container("web"), container("db")]));
+        let world = World::new(pod(
+            vec![alone(sidecar("proxy"))],
+            vec![alone(container("web")), container("db")],
+        ));
         let mut life = Life { world, under_way: Vec::new() };
         for event in events {
             life.happen(event);
@@ -187,6 +204,7 @@ proptest! {
         for action in std::mem::take(&mut life.under_way) {
             life.end(&action, true);
         }
+        life.world.notice(1);
         let plan = life.world.settle();
         prop_assert!(!plan.over && plan.wake.is_none());
         prop_assert_eq!(life.world.sandboxes.len(), 1);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crilet_cri::inventory::PodState;
 
-use super::world::{World, container, pod, sidecar};
+use super::world::{World, alone, container, pod, sidecar};
 use crate::{
     model::{RestartAction, RestartPolicy, RestartRule},
     sync::{Action, Condemned, Health, Intent, Target, Why},
@@ -72,6 +72,38 @@ fn restarts_wait_as_the_kubelet_does_and_begin_anew_after_a_long_run() {
     world.now += Duration::from_secs(600);
     exit(&mut world, "web", 1);
     assert_eq!(planned(&world), ["start web 6/1"]);
+}
+
+#[test]
+fn what_is_started_again_in_any_case_does_not_wait_until_the_runtime_notices() {
+    let ended = |container, policy| {
+        let mut world = World::new(pod(vec![], vec![container]));
+        world.pod.restart_policy = policy;
+        world.settle();
+        let id = world.newest("web").id.clone();
+        world.end_unnoticed(&id);
+        world
+    };
+    let web = || alone(container("web"));
+    let mut world = ended(web(), RestartPolicy::Always);
+    assert_eq!(planned(&world), ["start web 1/1"]);
+    world.settle_now();
+    world.notice(1);
+    assert!(world.is_running("web"));
+
+    let id = world.newest("web").id.clone();
+    world.end_unnoticed(&id);
+    assert_eq!(planned(&world), Vec::<String>::new(), "its backoff is not over");
+    world.notice(1);
+    assert_eq!(world.plan().wake, Some(world.now + Duration::from_secs(10)));
+
+    let waits =
+        |world: World, why: &str| assert_eq!(planned(&world), Vec::<String>::new(), "{why}");
+    waits(ended(web(), RestartPolicy::OnFailure), "its exit code decides");
+    waits(ended(container("web"), RestartPolicy::Always), "others may be left in its namespace");
+    let rule = RestartRule { action: RestartAction::Restart, within: true, codes: vec![1] };
+    let ruled = crate::model::Container { restart_rules: vec![rule], ..web() };
+    waits(ended(ruled, RestartPolicy::Always), "its exit code chooses the rule");
 }
 
 #[test]

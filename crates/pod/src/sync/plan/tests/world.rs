@@ -2,8 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use crilet_cri::inventory::{
-    Container as Found, ContainerDetails, ContainerState, Pod as Sandbox, PodDetails, PodState,
+use crilet_cri::{
+    inventory::{
+        Container as Found, ContainerDetails, ContainerState, Pod as Sandbox, PodDetails, PodState,
+    },
+    v1,
 };
 
 use crate::{
@@ -41,6 +44,15 @@ pub(super) fn container(name: &str) -> Container {
         config: Default::default(),
         expand: false,
     }
+}
+
+/// One whose processes have a process namespace of their own, as Kubernetes' have by default.
+pub(super) fn alone(mut container: Container) -> Container {
+    let options =
+        v1::NamespaceOption { pid: v1::NamespaceMode::Container.into(), ..Default::default() };
+    let linux = container.config.linux.get_or_insert_default();
+    linux.security_context.get_or_insert_default().namespace_options = Some(options);
+    container
 }
 
 pub(super) fn sidecar(name: &str) -> Container {
@@ -194,7 +206,10 @@ impl World {
     }
 
     fn start_container(&mut self, sandbox: &str, name: &str, attempt: u32, step: u32) {
-        let alive = |found: &Found| found.name == name && found.state != ContainerState::Exited;
+        let ended = |found: &Found| {
+            found.state == ContainerState::Exited || self.memory.ended.contains_key(&found.id)
+        };
+        let alive = |found: &Found| found.name == name && !ended(found);
         let twins = self.sandboxes.iter().flat_map(|s| &s.containers).filter(|found| alive(found));
         assert_eq!(twins.count(), 0, "two containers of one name");
         let hash = self.pod.container(name).expect("wanted").hash.clone();
@@ -222,6 +237,17 @@ impl World {
         let now = self.now;
         let containers = self.sandboxes.iter_mut().flat_map(|sandbox| &mut sandbox.containers);
         containers.filter(|found| found.id == id).for_each(|found| end(found, code, now));
+    }
+
+    /// A process ends, and the runtime does not know it yet.
+    pub(super) fn end_unnoticed(&mut self, id: &str) {
+        self.memory.ended.insert(id.to_owned(), self.now);
+    }
+
+    /// The runtime notices all ends.
+    pub(super) fn notice(&mut self, code: i32) {
+        let ended = std::mem::take(&mut self.memory.ended);
+        ended.keys().for_each(|id| self.exit(id, code));
     }
 
     fn remove_container(&mut self, id: &str) {

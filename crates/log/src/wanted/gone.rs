@@ -5,15 +5,13 @@
 
 use std::{ffi::OsStr, fs, path::Path, sync::Arc};
 
-use crilet_log::{LogFile, files::Directory};
+use super::Chosen;
+use crate::{LogFile, files::Directory};
 
-use super::select::Chosen;
-
-const PODS: &str = "/var/log/pods";
-
-/// The logs of a pod, or of one container of it, that is gone.
-pub(super) fn find(target: &str, previous: bool) -> Vec<Chosen> {
-    let Ok(entries) = fs::read_dir(PODS) else { return Vec::new() };
+/// The logs of a pod that is gone, or of one container of it: `POD[/CONTAINER]` or
+/// `NAMESPACE/POD[/CONTAINER]`. `root` is where pods have their directories.
+pub fn of_target(root: &Path, target: &str, previous: bool) -> Vec<Chosen> {
+    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
     let mut found = Vec::new();
     for entry in entries.flatten() {
         let file_name = entry.file_name();
@@ -31,7 +29,9 @@ pub(super) fn find(target: &str, previous: bool) -> Vec<Chosen> {
     found
 }
 
-fn of_directory(path: &Path, pod: &str, wanted: Option<&str>, previous: bool) -> Vec<Chosen> {
+/// The newest log of each container, or of the `wanted` one, in the log directory of a pod; with
+/// `previous` the one before. `pod` is what the pod is called.
+pub fn of_directory(path: &Path, pod: &str, wanted: Option<&str>, previous: bool) -> Vec<Chosen> {
     let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     names.sort();
