@@ -62,6 +62,7 @@ async fn connected(call: &Call) -> Result<Client> {
         crictl_config: PathBuf::from("/dev/null"),
         system: discovery::system_runtimes(),
         embedded: Endpoint::new(connect::state_root().join("runtime/containerd.sock")),
+        may_come_later: false,
     };
     let found = discovery::discover(&search).await.map_err(|error| match error {
         DiscoveryError::Named { cause, .. } => {

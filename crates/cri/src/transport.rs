@@ -76,7 +76,6 @@ impl Call {
                 | "ListPodSandboxStats"
                 | "ListMetricDescriptors"
                 | "ListPodSandboxMetrics"
-                | "RuntimeConfig"
         )
     }
 }

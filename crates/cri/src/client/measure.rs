@@ -33,12 +33,6 @@ impl Client {
         Ok(answer.pod_metrics)
     }
 
-    /// What a kubelet must know of the runtime: its cgroup driver.
-    pub async fn runtime_config(&self) -> Result<v1::RuntimeConfigResponse, CriError> {
-        let request = v1::RuntimeConfigRequest {};
-        self.runtime_call("RuntimeConfig", None, self.deadlines.query, &request).await
-    }
-
     /// Tells the runtime the range of pods' addresses.
     pub async fn update_runtime_config(&self, config: v1::RuntimeConfig) -> Result<(), CriError> {
         let request = v1::UpdateRuntimeConfigRequest { runtime_config: Some(config) };
