@@ -34,6 +34,7 @@ use super::{
     convert,
     desired::{self, Desired, Entry, Kept},
     gone::Gone,
+    happenings::{self, Happening},
     images::Images,
     orphans,
     sources::{self, Change, QUIET, Sources},
@@ -44,6 +45,9 @@ use crate::Config;
 
 /// How often the directory of manifests is looked at although nothing was heard of it.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// What the runtime has told and nobody has looked at yet; more has to wait there.
+const HEARD: usize = 64;
 
 /// The first pause before a runtime that did not answer is asked again; it doubles up to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -137,6 +141,8 @@ impl Manager {
     /// Runs until the node is shut down. Every branch only receives, so that any may be dropped.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let (_watcher, mut changes) = sources::watch(&self.root);
+        let (heard, mut happenings) = mpsc::channel(HEARD);
+        let listener = tokio::spawn(happenings::listen(self.shared.client.clone(), heard));
         let mut look_at = Some(Instant::now());
         let mut relist = tokio::time::interval(self.relist);
         relist.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -167,9 +173,14 @@ impl Manager {
                         relist.reset_after(pause);
                     }
                 }
+                Some(happening) = happenings.recv() => match happening {
+                    Happening::Ended(uid) => self.look_at(&uid),
+                    Happening::Missed => relist.reset_immediately(),
+                },
                 Some(ended) = self.tasks.join_next() => self.ended(ended),
             }
         }
+        listener.abort();
         // Workers hear of it by the same token; pods stay as they are.
         while self.tasks.join_next().await.is_some() {}
     }
@@ -255,6 +266,14 @@ impl Manager {
             }
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "a worker ended by itself"),
+        }
+    }
+
+    /// Has the pod of this uid looked at, if it is kept.
+    fn look_at(&self, uid: &str) {
+        let mut workers = self.workers.values();
+        if let Some(worked) = workers.find(|one| one.keeper.wanted().pod.uid == uid) {
+            worked.keeper.ask(Request::Look);
         }
     }
 

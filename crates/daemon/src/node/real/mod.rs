@@ -3,11 +3,11 @@
 //! ```text
 //!   /etc/crilet/pods ──▶ sources ─┐                       ┌─▶ worker of pod a ─┐
 //!   API: apply … ──▶ store ───────┴─▶ manager (one task) ─┼─▶ worker of pod b ─┼─▶ view ──▶ API
-//!   relist, labels of the runtime ───────────────────────▶└─▶ …                ┘
+//!   relist, events, labels of the runtime ───────────────▶└─▶ …                ┘
 //! ```
 //!
 //! One task, the [`manager`], owns which pods there are and what is wanted of each. It is driven by
-//! changes of files, by commands of the API and by a slow relist. Workers ([`crilet_pod::sync`])
+//! changes of files, by commands of the API, by a slow relist, and by what the runtime tells. Workers ([`crilet_pod::sync`])
 //! own their pod each; what they see goes into the [`view`], which the API reads without asking
 //! anybody.
 //!
@@ -19,6 +19,7 @@ mod commands;
 mod convert;
 mod desired;
 mod gone;
+mod happenings;
 mod images;
 mod later;
 mod logs;

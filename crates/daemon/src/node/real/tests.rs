@@ -8,7 +8,7 @@ use crilet_api::{
 };
 use crilet_cri::{
     Client,
-    fake::{Fake, FakeHandle},
+    fake::{Builder, Fake, FakeHandle},
     inventory::{self, Detail},
 };
 use crilet_pod::images::{Credentials, Environment};
@@ -16,10 +16,14 @@ use crilet_pod::images::{Credentials, Environment};
 use super::{Foundation, RealNode};
 use crate::{Config, Node};
 
+/// Often enough for tests that wait for it.
+const RELIST: Duration = Duration::from_millis(200);
+
 struct Bed {
     directory: tempfile::TempDir,
     fake: FakeHandle,
     node: Arc<RealNode>,
+    relist: Duration,
 }
 
 fn web(image_command: &str) -> String {
@@ -32,17 +36,24 @@ fn web(image_command: &str) -> String {
 
 impl Bed {
     async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let fake =
-            Fake::builder().image("busybox").start(&directory.path().join("cri.sock")).unwrap();
-        let node = Self::node(&directory, &fake).await;
-        Self { directory, fake, node }
+        Self::with(Fake::builder(), RELIST).await
     }
 
-    async fn node(directory: &tempfile::TempDir, fake: &FakeHandle) -> Arc<RealNode> {
+    async fn with(fake: Builder, relist: Duration) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let fake = fake.image("busybox").start(&directory.path().join("cri.sock")).unwrap();
+        let node = Self::node(&directory, &fake, relist).await;
+        Self { directory, fake, node, relist }
+    }
+
+    async fn node(
+        directory: &tempfile::TempDir,
+        fake: &FakeHandle,
+        relist: Duration,
+    ) -> Arc<RealNode> {
         let config = Config {
             pods_dir: directory.path().join("manifests"),
-            relist_interval: Duration::from_millis(200),
+            relist_interval: relist,
             ..Config::default()
         };
         let foundation = Foundation {
@@ -61,7 +72,7 @@ impl Bed {
     /// The daemon ends and another one takes over.
     async fn restart(&mut self) {
         self.node.shutdown().await;
-        self.node = Self::node(&self.directory, &self.fake).await;
+        self.node = Self::node(&self.directory, &self.fake, self.relist).await;
     }
 
     fn manifest(&self, name: &str) -> PathBuf {
@@ -174,6 +185,22 @@ async fn what_ends_is_started_again() {
     bed.node.restart(key(), RestartRequest { container: Some("a".into()) }).await.unwrap();
     bed.until("restarted", |pod| pod.is_some_and(|pod| pod.is_ready() && pod.restarts() == 2))
         .await;
+}
+
+/// Nothing but the runtime's events tells of it: the fake's containers have no processes.
+#[tokio::test]
+async fn what_the_runtime_tells_of_is_not_left_to_the_relist() {
+    let fake = Fake::builder().with_method("GetContainerEvents");
+    let bed = Bed::with(fake, Duration::from_secs(3600)).await;
+    bed.write("web.yaml", &web("sleep"));
+    bed.ready().await;
+    let restarted = |number| {
+        move |pod: Option<&Pod>| pod.is_some_and(|pod| pod.is_ready() && pod.restarts() == number)
+    };
+    assert!(bed.fake.exit_container("a", 3));
+    bed.until("started again", restarted(1)).await;
+    assert!(bed.fake.exit_container("b", 3));
+    bed.until("started again", restarted(2)).await;
 }
 
 #[tokio::test]
@@ -435,7 +462,7 @@ async fn a_runtime_that_comes_later_is_waited_for() {
     let start = || Fake::builder().image("busybox").start(&socket).unwrap();
     // Only to have a handle for the bed; it goes before anybody asks it.
     let fake = start();
-    let node = Bed::node(&directory, &fake).await;
+    let node = Bed::node(&directory, &fake, RELIST).await;
     drop(fake);
     let unreachable = || {
         let health = node.health();
@@ -456,7 +483,7 @@ async fn a_runtime_that_comes_later_is_waited_for() {
     assert!(message.contains("cri.sock"), "{message}");
     let fake = start();
     until(true).await;
-    let bed = Bed { directory, fake, node };
+    let bed = Bed { directory, fake, node, relist: RELIST };
     bed.write("web.yaml", &web("sleep"));
     bed.ready().await;
 }
