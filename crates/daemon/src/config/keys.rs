@@ -176,7 +176,8 @@ pub const KEYS: &[Key] = &[
         "a socket",
         "unix:///run/containerd/containerd.sock",
         false,
-        "The container runtime. `--runtime-endpoint` goes before it; found by itself without.",
+        "The container runtime. `--runtime-endpoint` goes before it; found by itself without. One that \
+         is named is waited for.",
         |config, value| value::endpoint(value).map(|end| config.runtime.endpoint = Some(end)),
         |config| config.runtime.endpoint.clone()
     ),
