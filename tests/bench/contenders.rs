@@ -216,7 +216,9 @@ fn peak_memory(program: &Path, arguments: &[&str]) -> Result<f64> {
     words.extend(arguments);
     let output = command(Path::new("/usr/bin/time"), &words).output().context("run GNU time")?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let kibibytes: f64 = text.trim().parse().with_context(|| format!("GNU time said {text}"))?;
+    // What the program itself has to say comes before.
+    let last = text.lines().last().unwrap_or_default();
+    let kibibytes: f64 = last.parse().with_context(|| format!("GNU time said {text}"))?;
     Ok(kibibytes * 1024.0 / 1e6)
 }
 
