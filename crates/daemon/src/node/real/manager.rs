@@ -39,7 +39,7 @@ use super::{
     orphans,
     sources::{self, Change, QUIET, Sources},
     store::{Applied, Store},
-    view::View,
+    view::{View, not_ready},
 };
 use crate::Config;
 
@@ -223,11 +223,7 @@ impl Manager {
             changed
         });
         if wanted.intent != intent || *wanted.pod != *entry.pod {
-            let anew = wanted.pod.sandbox_hash != entry.pod.sandbox_hash
-                || entry.pod.all_containers().any(|new| {
-                    wanted.pod.container(&new.name).is_none_or(|old| old.hash != new.hash)
-                });
-            if anew && intent == Intent::Run {
+            if intent == Intent::Run && is_made_anew(&wanted.pod, &entry.pod) {
                 self.view.wish(key, crilet_api::Desired::Running);
             }
             let pod = Arc::clone(&entry.pod);
@@ -244,7 +240,7 @@ impl Manager {
         self.view.expect(key.clone());
         self.view.show(convert::unseen(&entry, intent));
         let (sender, receiver) = watch::channel(entry);
-        let show = show(Arc::clone(&self.view), keeper.status(), receiver);
+        let show = show(Arc::clone(&self.view), keeper.status(), keeper.wishes(), receiver);
         let name = key.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -419,16 +415,33 @@ pub(super) fn read_applied(applied: &Applied, options: &ReadOptions) -> Option<A
     manifests.pods.into_iter().find(is_it).map(Arc::new)
 }
 
+/// Whether an edit makes containers or the sandbox anew.
+fn is_made_anew(old: &Pod, new: &Pod) -> bool {
+    old.sandbox_hash != new.sandbox_hash
+        || new
+            .all_containers()
+            .any(|new| old.container(&new.name).is_none_or(|old| old.hash != new.hash))
+}
+
 /// Shows what a worker sees, whenever it changes.
 async fn show(
     view: Arc<View>,
     mut status: watch::Receiver<Option<Arc<sync::Status>>>,
+    mut wishes: watch::Receiver<Wanted>,
     mut entry: watch::Receiver<Entry>,
 ) {
     loop {
         let pod = {
             let (status, entry) = (status.borrow_and_update(), entry.borrow_and_update());
-            status.as_ref().map(|status| convert::pod(&entry, status))
+            let wanted = wishes.borrow_and_update();
+            status.as_ref().map(|status| {
+                let mut pod = convert::pod(&entry, status);
+                // The worker has not looked since it was told.
+                if wanted.intent == Intent::Run && is_made_anew(&status.pod, &wanted.pod) {
+                    not_ready(&mut pod);
+                }
+                pod
+            })
         };
         if let Some(pod) = pod {
             view.show(pod);
@@ -436,6 +449,7 @@ async fn show(
         let changed = tokio::select! {
             changed = status.changed() => changed,
             changed = entry.changed() => changed,
+            changed = wishes.changed() => changed,
         };
         if changed.is_err() {
             // The worker or the manager has ended; the other side of the select ends the task.

@@ -91,12 +91,7 @@ impl View {
     pub(super) fn wish(&self, pod: &PodRef, desired: Desired) {
         let Some(mut shown) = self.get(pod).map(Arc::unwrap_or_clone) else { return };
         shown.desired = desired;
-        for condition in &mut shown.conditions {
-            if condition.kind == "Ready" && condition.status != ConditionStatus::False {
-                condition.status = ConditionStatus::False;
-                condition.since = Timestamp::now();
-            }
-        }
+        not_ready(&mut shown);
         self.show(shown);
     }
 
@@ -172,5 +167,15 @@ impl EventSink for View {
             container: event.container,
             message: event.message,
         });
+    }
+}
+
+/// What is to change is not ready, whatever was seen of it last.
+pub(super) fn not_ready(shown: &mut Pod) {
+    for condition in &mut shown.conditions {
+        if condition.kind == "Ready" && condition.status != ConditionStatus::False {
+            condition.status = ConditionStatus::False;
+            condition.since = Timestamp::now();
+        }
     }
 }

@@ -127,6 +127,11 @@ impl Keeper {
         self.wanted.borrow().clone()
     }
 
+    /// What is wanted, and every change of it.
+    pub fn wishes(&self) -> watch::Receiver<Wanted> {
+        self.wanted.subscribe()
+    }
+
     /// Asks something. A worker that is gone has nothing left to do.
     pub fn ask(&self, request: Request) {
         let _gone = self.requests.send(request).is_err();
