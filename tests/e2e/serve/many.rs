@@ -30,6 +30,11 @@ impl Node {
 #[test]
 fn a_hundred_pods_are_applied_edited_and_deleted() {
     let node = Node::start();
+    wait_until("the daemon's socket", BOUND, || {
+        let there = node.sh("test -S /run/crilet/crilet.sock && echo there || true");
+        if there.trim() == "there" { Ok(()) } else { Err("not there".to_owned()) }
+    })
+    .unwrap();
     for text in ["first", "second"] {
         node.apply(text);
         // Under load a pod that was ready when all were may be looked at again in between.
