@@ -74,6 +74,12 @@ impl Node {
         host.shell(&format!("mkdir -p {PODS}")).success().unwrap();
         host.write(CONFIG, "logs: {maxSize: 64k, maxFiles: 3}\n").unwrap();
         let daemon = serve(&host, None);
+        wait_until("the daemon's socket", BOUND, || {
+            let there = host.shell("test -S /run/crilet/crilet.sock").output();
+            let there = there.map_err(|error| format!("{error:#}"))?;
+            if there.status == 0 { Ok(()) } else { Err(daemon.log()) }
+        })
+        .unwrap();
         Self { host, before, daemon }
     }
 
