@@ -9,7 +9,10 @@ use std::{
 use crilet_cri::inventory;
 
 pub use crate::render::{CONTAINER_HASH, SANDBOX_HASH};
-use crate::render::{MANAGED_BY, MANAGER};
+use crate::{
+    model::{Container, Pod},
+    render::{MANAGED_BY, MANAGER},
+};
 
 /// On a sandbox: when the pod's first sandbox was made, in nanoseconds since 1970.
 pub const FIRST_START: &str = "crilet.dev/first-start";
@@ -27,6 +30,16 @@ const RESTART_POLICY: &str = "crilet.dev/restart-policy";
 /// Whether crilet keeps this sandbox; it touches no other.
 pub fn is_kept(sandbox: &inventory::Pod) -> bool {
     sandbox.labels.get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)
+}
+
+/// Whether a sandbox was made from what the manifest says now.
+pub fn is_of(sandbox: &inventory::Pod, pod: &Pod) -> bool {
+    sandbox.annotations.get(SANDBOX_HASH) == Some(&pod.sandbox_hash)
+}
+
+/// Whether a container was made from what the manifest says now.
+pub fn is_made_from(found: &inventory::Container, wanted: &Container) -> bool {
+    found.annotations.get(CONTAINER_HASH) == Some(&wanted.hash)
 }
 
 /// Whether somebody looks after a pod who will make an ended container again.

@@ -144,6 +144,13 @@ pub fn status(
         .map(|container| (container, true))
         .chain(pod.containers.iter().map(|container| (container, false)))
         .map(|(container, init)| container_status(container, init, newest, memory, plan))
+        .map(|container| match newest {
+            // All of it makes way for another.
+            Some(sandbox) if !marks::is_of(sandbox, pod) => {
+                ContainerStatus { ready: false, ..container }
+            }
+            _ => container,
+        })
         .collect();
     let first = |sandbox: &Sandbox| {
         marks::time(&sandbox.annotations, marks::FIRST_START).unwrap_or(sandbox.created_at)
@@ -219,6 +226,12 @@ fn container_status(
     let health = latest.and_then(|latest| memory.health.get(&latest.id)).copied();
     let running = latest.is_some_and(|latest| latest.state == ContainerState::Running);
     let health = health.filter(|_| running).unwrap_or_default();
+    // One that makes way for another, or whose end the runtime has yet to notice, is sent no work.
+    let stays = latest.is_some_and(|latest| {
+        marks::is_made_from(latest, wanted)
+            && !memory.ended.contains_key(&latest.id)
+            && !memory.condemned.contains_key(&latest.id)
+    });
     ContainerStatus {
         name: wanted.name.clone(),
         init,
@@ -230,7 +243,7 @@ fn container_status(
         last: found.pop().map(|found| ended(found, memory)),
         restarts: latest.map_or(0, |latest| latest.attempt),
         started: health.started,
-        ready: health.ready,
+        ready: health.ready && stays,
         log_path: latest.and_then(|latest| latest.details.as_ref()?.log_path.clone()),
     }
 }

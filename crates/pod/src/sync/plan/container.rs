@@ -43,7 +43,7 @@ impl Planner<'_> {
 
     pub(super) fn next(&self, wanted: &Container, found: Option<&inventory::Container>) -> Next {
         let Some(found) = found else { return Next::Start { step: 0, due: None } };
-        let edited = found.annotations.get(marks::CONTAINER_HASH) != Some(&wanted.hash);
+        let edited = !marks::is_made_from(found, wanted);
         let condemned = self.memory.condemned.get(&found.id).map(|condemned| condemned.why);
         if !edited
             && condemned.is_none()

@@ -60,7 +60,7 @@ impl Planner<'_> {
         let plain = self.pod.init.iter().filter(|init| !init.is_sidecar());
         plain
             .filter_map(|init| Some((init, self.latest(sandbox, init)?)))
-            .any(|(init, found)| found.annotations.get(marks::CONTAINER_HASH) != Some(&init.hash))
+            .any(|(init, found)| !marks::is_made_from(found, init))
     }
 
     /// Ends and removes containers that the manifest does not name any more.

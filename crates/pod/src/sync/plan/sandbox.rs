@@ -92,15 +92,14 @@ impl<'a> Planner<'a> {
             && !self.memory.stopped.contains(&sandbox.id)
             && !self.memory.evicted.contains(&sandbox.id)
             && !self.memory.busy.contains(&Target::Sandbox(sandbox.id.clone()))
-            && sandbox.annotations.get(marks::SANDBOX_HASH) == Some(&self.pod.sandbox_hash)
+            && marks::is_of(sandbox, self.pod)
             && !self.has_edited_init(sandbox)
     }
 
     /// Whether a pod whose last sandbox is down needs no other one: all that ran in it has ended
     /// for good, and the manifest still says the same.
     fn is_over_in(&self, last: &Sandbox) -> bool {
-        let same = last.annotations.get(marks::SANDBOX_HASH) == Some(&self.pod.sandbox_hash);
-        same && !self.has_edited_init(last) && self.has_ended(last)
+        marks::is_of(last, self.pod) && !self.has_edited_init(last) && self.has_ended(last)
     }
 
     /// Whether nothing is left to do in a sandbox: each container has ended and is not started

@@ -5,7 +5,7 @@ use crilet_cri::inventory::PodState;
 use super::world::{World, alone, container, pod, sidecar};
 use crate::{
     model::{RestartAction, RestartPolicy, RestartRule},
-    sync::{Action, Condemned, Health, Intent, Target, Why},
+    sync::{Action, Condemned, Health, Intent, Target, Why, status},
 };
 
 fn names(actions: &[Action]) -> Vec<String> {
@@ -104,6 +104,32 @@ fn what_is_started_again_in_any_case_does_not_wait_until_the_runtime_notices() {
     let rule = RestartRule { action: RestartAction::Restart, within: true, codes: vec![1] };
     let ruled = crate::model::Container { restart_rules: vec![rule], ..web() };
     waits(ended(ruled, RestartPolicy::Always), "its exit code chooses the rule");
+}
+
+#[test]
+fn what_makes_way_for_another_is_not_ready() {
+    let ready = |world: &World| {
+        let pod = std::sync::Arc::new(world.pod.clone());
+        let (sandboxes, plan) = (&world.sandboxes, world.plan());
+        status(&pod, Intent::Run, sandboxes, &world.memory, &plan).is_ready()
+    };
+    let world = || {
+        let mut world = running(vec![], &["web"]);
+        let id = world.newest("web").id.clone();
+        let healthy = Health { ready: true, ..Health::default() };
+        world.memory.health.insert(id.clone(), healthy);
+        assert!(ready(&world));
+        (world, id)
+    };
+    let (mut edited, _) = world();
+    edited.pod.containers[0].hash = "other".to_owned();
+    assert!(!ready(&edited), "its container runs still, and is the one from before");
+    let (mut moved, _) = world();
+    moved.pod.sandbox_hash = "other".to_owned();
+    assert!(!ready(&moved), "its sandbox is the one from before");
+    let (mut ended, id) = world();
+    ended.end_unnoticed(&id);
+    assert!(!ready(&ended), "its process is not there any more");
 }
 
 #[test]
