@@ -1,6 +1,7 @@
 //! What the runtime knows of single things, and of itself.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crilet_cri::{Client, v1};
 use crilet_crictl::{
@@ -88,28 +89,28 @@ fn container_table(
     let mut text = format!("ID: {}\n", status.id);
     if let Some(metadata) = &status.metadata {
         if !metadata.name.is_empty() {
-            text.push_str(format!("Name: {}\n", metadata.name).as_str());
+            write!(text, "Name: {}\n", metadata.name).unwrap_or_default();
         }
         if metadata.attempt != 0 {
-            text.push_str(format!("Attempt: {}\n", metadata.attempt).as_str());
+            write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
         }
     }
     let state = status.state();
-    text.push_str(format!("State: {}\n", state.as_str_name()).as_str());
-    text.push_str(format!("Created: {}\n", ago(status.created_at)).as_str());
+    write!(text, "State: {}\n", state.as_str_name()).unwrap_or_default();
+    write!(text, "Created: {}\n", ago(status.created_at)).unwrap_or_default();
     if state != v1::ContainerState::ContainerCreated {
-        text.push_str(format!("Started: {}\n", ago(status.started_at)).as_str());
+        write!(text, "Started: {}\n", ago(status.started_at)).unwrap_or_default();
     }
     if state == v1::ContainerState::ContainerExited {
         if status.finished_at > 0 {
-            text.push_str(format!("Finished: {}\n", ago(status.finished_at)).as_str());
+            write!(text, "Finished: {}\n", ago(status.finished_at)).unwrap_or_default();
         }
-        text.push_str(format!("Exit Code: {}\n", status.exit_code).as_str());
+        write!(text, "Exit Code: {}\n", status.exit_code).unwrap_or_default();
     }
     text.push_str(&lines("Labels", &status.labels));
     text.push_str(&lines("Annotations", &status.annotations));
     if verbose {
-        text.push_str(format!("Info: {}\n", go_map(info)).as_str());
+        write!(text, "Info: {}\n", go_map(info)).unwrap_or_default();
     }
     text
 }
@@ -153,22 +154,22 @@ fn pod_table(
         let named =
             [("Name", &metadata.name), ("UID", &metadata.uid), ("Namespace", &metadata.namespace)];
         for (title, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
-            text.push_str(format!("{title}: {value}\n").as_str());
+            write!(text, "{title}: {value}\n").unwrap_or_default();
         }
-        text.push_str(format!("Attempt: {}\n", metadata.attempt).as_str());
+        write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
     }
     let created = units::printed(status.created_at, &TimeZone::system());
     let state = status.state().as_str_name();
-    text.push_str(format!("Status: {state}\nCreated: {created}\n").as_str());
+    write!(text, "Status: {state}\nCreated: {created}\n").unwrap_or_default();
     if let Some(network) = &status.network {
-        text.push_str(format!("IP Addresses: {}\n", network.ip).as_str());
+        write!(text, "IP Addresses: {}\n", network.ip).unwrap_or_default();
         let more = network.additional_ips.iter().map(|ip| format!("Additional IP: {}\n", ip.ip));
         text.extend(more);
     }
     text.push_str(&lines("Labels", &status.labels));
     text.push_str(&lines("Annotations", &status.annotations));
     if verbose {
-        text.push_str(format!("Info: {}\n", go_map(info)).as_str());
+        write!(text, "Info: {}\n", go_map(info)).unwrap_or_default();
     }
     text
 }
@@ -204,9 +205,9 @@ fn image_table(image: &v1::Image, info: &BTreeMap<String, String>, verbose: bool
     let mut text = format!("ID: {}\n", image.id);
     text.extend(image.repo_tags.iter().map(|tag| format!("Tag: {tag}\n")));
     text.extend(image.repo_digests.iter().map(|digest| format!("Digest: {digest}\n")));
-    text.push_str(format!("Size: {}\n", units::size(image.size, 3)).as_str());
+    write!(text, "Size: {}\n", units::size(image.size, 3)).unwrap_or_default();
     if verbose {
-        text.push_str(format!("Info: {}\n", go_map(info)).as_str());
+        write!(text, "Info: {}\n", go_map(info)).unwrap_or_default();
     }
     text
 }
@@ -223,7 +224,7 @@ pub(super) async fn image_fs_info(call: &Call) -> Result<()> {
     for (title, systems) in
         [("Container", &answer.container_filesystems), ("Image", &answer.image_filesystems)]
     {
-        text.push_str(format!("{title} Filesystem \n").as_str());
+        write!(text, "{title} Filesystem \n").unwrap_or_default();
         for (at, system) in systems.iter().enumerate() {
             let bytes = system.used_bytes.unwrap_or_default().value;
             let inodes = system.inodes_used.unwrap_or_default().value;

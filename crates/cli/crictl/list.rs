@@ -1,6 +1,7 @@
 //! `ps`, `pods` and `images`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crilet_cri::{Client, v1};
 use crilet_crictl::{flags::Parsed, images, matches, table::table, units};
@@ -182,15 +183,15 @@ fn described_container(container: &v1::Container) -> String {
     );
     if let Some(metadata) = &container.metadata {
         if !metadata.name.is_empty() {
-            text.push_str(format!("Name: {}\n", metadata.name).as_str());
+            write!(text, "Name: {}\n", metadata.name).unwrap_or_default();
         }
-        text.push_str(format!("Attempt: {}\n", metadata.attempt).as_str());
+        write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
     }
-    text.push_str(format!("State: {}\n", state(container.state())).as_str());
+    write!(text, "State: {}\n", state(container.state())).unwrap_or_default();
     if let Some(image) = &container.image {
-        text.push_str(format!("Image: {}\n", image.image).as_str());
+        write!(text, "Image: {}\n", image.image).unwrap_or_default();
     }
-    text.push_str(format!("Created: {}\n", ago(container.created_at)).as_str());
+    write!(text, "Created: {}\n", ago(container.created_at)).unwrap_or_default();
     text.push_str(&lines("Labels", &container.labels));
     text.push_str(&lines("Annotations", &container.annotations));
     text + "\n"
@@ -276,17 +277,17 @@ fn described_pod(pod: &v1::PodSandbox) -> String {
         let named =
             [("Name", &metadata.name), ("UID", &metadata.uid), ("Namespace", &metadata.namespace)];
         for (title, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
-            text.push_str(format!("{title}: {value}\n").as_str());
+            write!(text, "{title}: {value}\n").unwrap_or_default();
         }
         if metadata.attempt != 0 {
-            text.push_str(format!("Attempt: {}\n", metadata.attempt).as_str());
+            write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
         }
     }
     let created = units::printed(pod.created_at, &TimeZone::system());
-    text.push_str(format!("Status: {}\nCreated: {created}\n", pod_state(pod.state())).as_str());
+    write!(text, "Status: {}\nCreated: {created}\n", pod_state(pod.state())).unwrap_or_default();
     text.push_str(&lines("Labels", &pod.labels));
     text.push_str(&lines("Annotations", &pod.annotations));
-    text.push_str(format!("Runtime: {}\n\n", handler(pod)).as_str());
+    write!(text, "Runtime: {}\n\n", handler(pod)).unwrap_or_default();
     text
 }
 
@@ -362,13 +363,13 @@ fn described_image(image: &v1::Image) -> String {
     text.extend(image.repo_tags.iter().map(|tag| format!("RepoTags: {tag}\n")));
     text.extend(image.repo_digests.iter().map(|digest| format!("RepoDigests: {digest}\n")));
     if image.size != 0 {
-        text.push_str(format!("Size: {}\n", image.size).as_str());
+        write!(text, "Size: {}\n", image.size).unwrap_or_default();
     }
     if let Some(uid) = &image.uid {
-        text.push_str(format!("Uid: value:{}\n", uid.value).as_str());
+        write!(text, "Uid: value:{}\n", uid.value).unwrap_or_default();
     }
     if !image.username.is_empty() {
-        text.push_str(format!("Username: {}\n", image.username).as_str());
+        write!(text, "Username: {}\n", image.username).unwrap_or_default();
     }
     if image.pinned {
         text.push_str("Pinned: true\n");

@@ -1,5 +1,6 @@
 //! What went wrong, as crictl tells it: a line of logrus on stderr and status 1.
 
+use std::fmt::Write as _;
 use std::{io::IsTerminal, process::ExitCode};
 
 use crilet_cri::CriError;
@@ -133,7 +134,7 @@ fn quoted(words: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             _ if letter.is_control() => {
-                out.push_str(format!("\\x{:02x}", u32::from(letter)).as_str())
+                write!(out, "\\x{:02x}", u32::from(letter)).unwrap_or_default()
             }
             _ => out.push(letter),
         }

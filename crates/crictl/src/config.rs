@@ -3,6 +3,8 @@
 //! The file is one mapping of scalars. It is taken line by line; a file in another form, such as one
 //! in JSON, can be read but not edited.
 
+use std::fmt::Write as _;
+
 use crilet_core::yaml;
 
 /// The options that there are, in crictl's order.
@@ -188,7 +190,7 @@ impl Config {
             match line {
                 Line::Blank if keeps_blank(&lines, at) => out.push('\n'),
                 Line::Blank => {}
-                Line::Other(text) => out.push_str(format!("{text}\n").as_str()),
+                Line::Other(text) => writeln!(out, "{text}").unwrap_or_default(),
                 Line::Entry { key, value, quote, comment } => {
                     let value = new_value(key).unwrap_or(value);
                     out.push_str(

@@ -1,6 +1,7 @@
 //! JSON that keeps the order of its keys, written as Go writes it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// A value. Numbers are kept as they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +153,7 @@ fn string(text: &str, escapes: Escapes, out: &mut String) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             _ if letter < ' ' || more => {
-                out.push_str(format!("\\u{:04x}", u32::from(letter)).as_str())
+                write!(out, "\\u{:04x}", u32::from(letter)).unwrap_or_default()
             }
             _ => out.push(letter),
         }

@@ -1,6 +1,7 @@
 //! YAML as sigs.k8s.io/yaml writes it: keys in natural order, lists not indented in mappings, texts
 //! quoted where YAML 1.1 would read something else, lines broken after 80 columns.
 
+use std::fmt::Write as _;
 use std::{cmp::Ordering, sync::LazyLock};
 
 use regex::Regex;
@@ -212,9 +213,9 @@ fn escape(letter: char, out: &mut String) {
         '\u{2029}' => out.push_str("\\P"),
         _ if is_printable(letter) => out.push(letter),
         _ => match u32::from(letter) {
-            code @ ..0x100 => out.push_str(format!("\\x{code:02X}").as_str()),
-            code @ ..0x1_0000 => out.push_str(format!("\\u{code:04X}").as_str()),
-            code => out.push_str(format!("\\U{code:08X}").as_str()),
+            code @ ..0x100 => write!(out, "\\x{code:02X}").unwrap_or_default(),
+            code @ ..0x1_0000 => write!(out, "\\u{code:04X}").unwrap_or_default(),
+            code => write!(out, "\\U{code:08X}").unwrap_or_default(),
         },
     }
 }

@@ -1,5 +1,7 @@
 //! Help as urfave/cli lays it out.
 
+use std::fmt::Write as _;
+
 use super::{Command, Flag, HELP, Kind};
 
 /// Rows of two columns: where the first ends, and three spaces in front.
@@ -46,7 +48,7 @@ pub fn command_help(path: &str, command: &Command) -> String {
     if !command.commands.is_empty() {
         let mut listed = command_rows(command.commands);
         listed.push(help_command());
-        help.push_str(format!("\nCOMMANDS:\n{}", rows(&listed)).as_str());
+        write!(help, "\nCOMMANDS:\n{}", rows(&listed)).unwrap_or_default();
     }
     help.push_str(
         format!("\nOPTIONS:\n{}", rows(&flag_rows(command.flags.iter().collect()))).as_str(),

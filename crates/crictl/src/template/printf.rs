@@ -1,5 +1,7 @@
 //! `printf` with the verbs that fit texts, numbers and booleans.
 
+use std::fmt::Write as _;
+
 use super::{exec::Value, funcs};
 
 /// How one value is to be written.
@@ -27,7 +29,7 @@ pub(super) fn printf(format: &str, arguments: &[Value<'_>]) -> String {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
             Some(verb) => match arguments.next() {
-                None => out.push_str(format!("%!{verb}(MISSING)").as_str()),
+                None => write!(out, "%!{verb}(MISSING)").unwrap_or_default(),
                 Some(value) => out.push_str(&pad(&spec, one(&spec, verb, value))),
             },
         }
@@ -35,7 +37,7 @@ pub(super) fn printf(format: &str, arguments: &[Value<'_>]) -> String {
     let rest: Vec<_> =
         arguments.map(|value| format!("{}={}", funcs::type_name(value), plain(value))).collect();
     if !rest.is_empty() {
-        out.push_str(format!("%!(EXTRA {})", rest.join(", ")).as_str());
+        write!(out, "%!(EXTRA {})", rest.join(", ")).unwrap_or_default();
     }
     out
 }
