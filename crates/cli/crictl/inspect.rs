@@ -89,28 +89,28 @@ fn container_table(
     let mut text = format!("ID: {}\n", status.id);
     if let Some(metadata) = &status.metadata {
         if !metadata.name.is_empty() {
-            write!(text, "Name: {}\n", metadata.name).unwrap_or_default();
+            writeln!(text, "Name: {}", metadata.name).unwrap_or_default();
         }
         if metadata.attempt != 0 {
-            write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
+            writeln!(text, "Attempt: {}", metadata.attempt).unwrap_or_default();
         }
     }
     let state = status.state();
-    write!(text, "State: {}\n", state.as_str_name()).unwrap_or_default();
-    write!(text, "Created: {}\n", ago(status.created_at)).unwrap_or_default();
+    writeln!(text, "State: {}", state.as_str_name()).unwrap_or_default();
+    writeln!(text, "Created: {}", ago(status.created_at)).unwrap_or_default();
     if state != v1::ContainerState::ContainerCreated {
-        write!(text, "Started: {}\n", ago(status.started_at)).unwrap_or_default();
+        writeln!(text, "Started: {}", ago(status.started_at)).unwrap_or_default();
     }
     if state == v1::ContainerState::ContainerExited {
         if status.finished_at > 0 {
-            write!(text, "Finished: {}\n", ago(status.finished_at)).unwrap_or_default();
+            writeln!(text, "Finished: {}", ago(status.finished_at)).unwrap_or_default();
         }
-        write!(text, "Exit Code: {}\n", status.exit_code).unwrap_or_default();
+        writeln!(text, "Exit Code: {}", status.exit_code).unwrap_or_default();
     }
     text.push_str(&lines("Labels", &status.labels));
     text.push_str(&lines("Annotations", &status.annotations));
     if verbose {
-        write!(text, "Info: {}\n", go_map(info)).unwrap_or_default();
+        writeln!(text, "Info: {}", go_map(info)).unwrap_or_default();
     }
     text
 }
@@ -154,22 +154,22 @@ fn pod_table(
         let named =
             [("Name", &metadata.name), ("UID", &metadata.uid), ("Namespace", &metadata.namespace)];
         for (title, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
-            write!(text, "{title}: {value}\n").unwrap_or_default();
+            writeln!(text, "{title}: {value}").unwrap_or_default();
         }
-        write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
+        writeln!(text, "Attempt: {}", metadata.attempt).unwrap_or_default();
     }
     let created = units::printed(status.created_at, &TimeZone::system());
     let state = status.state().as_str_name();
     write!(text, "Status: {state}\nCreated: {created}\n").unwrap_or_default();
     if let Some(network) = &status.network {
-        write!(text, "IP Addresses: {}\n", network.ip).unwrap_or_default();
+        writeln!(text, "IP Addresses: {}", network.ip).unwrap_or_default();
         let more = network.additional_ips.iter().map(|ip| format!("Additional IP: {}\n", ip.ip));
         text.extend(more);
     }
     text.push_str(&lines("Labels", &status.labels));
     text.push_str(&lines("Annotations", &status.annotations));
     if verbose {
-        write!(text, "Info: {}\n", go_map(info)).unwrap_or_default();
+        writeln!(text, "Info: {}", go_map(info)).unwrap_or_default();
     }
     text
 }
@@ -205,9 +205,9 @@ fn image_table(image: &v1::Image, info: &BTreeMap<String, String>, verbose: bool
     let mut text = format!("ID: {}\n", image.id);
     text.extend(image.repo_tags.iter().map(|tag| format!("Tag: {tag}\n")));
     text.extend(image.repo_digests.iter().map(|digest| format!("Digest: {digest}\n")));
-    write!(text, "Size: {}\n", units::size(image.size, 3)).unwrap_or_default();
+    writeln!(text, "Size: {}", units::size(image.size, 3)).unwrap_or_default();
     if verbose {
-        write!(text, "Info: {}\n", go_map(info)).unwrap_or_default();
+        writeln!(text, "Info: {}", go_map(info)).unwrap_or_default();
     }
     text
 }
@@ -224,7 +224,7 @@ pub(super) async fn image_fs_info(call: &Call) -> Result<()> {
     for (title, systems) in
         [("Container", &answer.container_filesystems), ("Image", &answer.image_filesystems)]
     {
-        write!(text, "{title} Filesystem \n").unwrap_or_default();
+        writeln!(text, "{title} Filesystem ").unwrap_or_default();
         for (at, system) in systems.iter().enumerate() {
             let bytes = system.used_bytes.unwrap_or_default().value;
             let inodes = system.inodes_used.unwrap_or_default().value;

@@ -183,15 +183,15 @@ fn described_container(container: &v1::Container) -> String {
     );
     if let Some(metadata) = &container.metadata {
         if !metadata.name.is_empty() {
-            write!(text, "Name: {}\n", metadata.name).unwrap_or_default();
+            writeln!(text, "Name: {}", metadata.name).unwrap_or_default();
         }
-        write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
+        writeln!(text, "Attempt: {}", metadata.attempt).unwrap_or_default();
     }
-    write!(text, "State: {}\n", state(container.state())).unwrap_or_default();
+    writeln!(text, "State: {}", state(container.state())).unwrap_or_default();
     if let Some(image) = &container.image {
-        write!(text, "Image: {}\n", image.image).unwrap_or_default();
+        writeln!(text, "Image: {}", image.image).unwrap_or_default();
     }
-    write!(text, "Created: {}\n", ago(container.created_at)).unwrap_or_default();
+    writeln!(text, "Created: {}", ago(container.created_at)).unwrap_or_default();
     text.push_str(&lines("Labels", &container.labels));
     text.push_str(&lines("Annotations", &container.annotations));
     text + "\n"
@@ -277,10 +277,10 @@ fn described_pod(pod: &v1::PodSandbox) -> String {
         let named =
             [("Name", &metadata.name), ("UID", &metadata.uid), ("Namespace", &metadata.namespace)];
         for (title, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
-            write!(text, "{title}: {value}\n").unwrap_or_default();
+            writeln!(text, "{title}: {value}").unwrap_or_default();
         }
         if metadata.attempt != 0 {
-            write!(text, "Attempt: {}\n", metadata.attempt).unwrap_or_default();
+            writeln!(text, "Attempt: {}", metadata.attempt).unwrap_or_default();
         }
     }
     let created = units::printed(pod.created_at, &TimeZone::system());
@@ -363,13 +363,13 @@ fn described_image(image: &v1::Image) -> String {
     text.extend(image.repo_tags.iter().map(|tag| format!("RepoTags: {tag}\n")));
     text.extend(image.repo_digests.iter().map(|digest| format!("RepoDigests: {digest}\n")));
     if image.size != 0 {
-        write!(text, "Size: {}\n", image.size).unwrap_or_default();
+        writeln!(text, "Size: {}", image.size).unwrap_or_default();
     }
     if let Some(uid) = &image.uid {
-        write!(text, "Uid: value:{}\n", uid.value).unwrap_or_default();
+        writeln!(text, "Uid: value:{}", uid.value).unwrap_or_default();
     }
     if !image.username.is_empty() {
-        write!(text, "Username: {}\n", image.username).unwrap_or_default();
+        writeln!(text, "Username: {}", image.username).unwrap_or_default();
     }
     if image.pinned {
         text.push_str("Pinned: true\n");
