@@ -86,7 +86,8 @@ pub struct Found {
     pub client: Client,
     /// Why it is this one.
     pub source: Source,
-    /// What it answered when it was asked whether it is there; nothing for one that was named.
+    /// What it answered when it was asked whether it is there; nothing for one that was named, and for
+    /// crilet's own, which are taken at their word.
     pub version: Option<v1::VersionResponse>,
 }
 
@@ -210,9 +211,14 @@ async fn first_that_answers(
         search.system.iter().map(|(name, endpoint)| (endpoint.clone(), Source::System(name)));
     let mut tried = Vec::new();
     for (endpoint, source) in system.chain([(search.embedded.clone(), Source::Embedded)]) {
-        // A containerd that came with Docker listens, but has its CRI switched off.
-        match connect_and_ask(&endpoint).await {
-            Ok((client, version)) => return Ok((client, source, Some(version))),
+        let answered = match source {
+            // Whoever listens there is ours, and nobody is left to fall back to.
+            Source::Embedded => Client::connect(&endpoint).await.map(|client| (client, None)),
+            // A containerd that came with Docker listens, but has its CRI switched off.
+            _ => connect_and_ask(&endpoint).await.map(|(client, version)| (client, Some(version))),
+        };
+        match answered {
+            Ok((client, version)) => return Ok((client, source, version)),
             Err(CriError::Connect { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
                 tried.push((endpoint, "not there".to_owned()));
             }
