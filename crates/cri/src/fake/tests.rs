@@ -179,6 +179,46 @@ async fn both_tell_the_inventory_the_same() {
 }
 
 #[tokio::test]
+async fn a_second_look_asks_only_for_what_may_have_changed() {
+    let bed = bed(Fake::builder().image("busybox")).await;
+    let sandbox = bed.run("web").await;
+    let mut ids = Vec::new();
+    for name in ["one", "two"] {
+        let config = v1::ContainerConfig {
+            labels: [("app".into(), "web".into())].into(),
+            ..container(name)
+        };
+        let id = bed.client.create_container(&sandbox, config, pod("web")).await.unwrap();
+        bed.client.start_container(&id).await.unwrap();
+        ids.push(id);
+    }
+    let again = async |known: &[inventory::Pod]| {
+        bed.fake.clear_calls();
+        let found = inventory::read_labelled_again(&bed.client, ("app", "web"), known).await;
+        let mut statuses = bed.fake.call_lines();
+        statuses.retain(|line| line.contains("Status"));
+        (found.unwrap(), statuses.len())
+    };
+    let (first, statuses) = again(&[]).await;
+    assert_eq!(statuses, 3, "one sandbox, two containers");
+    let (second, statuses) = again(&first).await;
+    assert_eq!((statuses, &second), (0, &first));
+
+    bed.fake.exit_container(&ids[0], 7);
+    let (third, statuses) = again(&second).await;
+    assert_eq!(statuses, 1, "the one that has ended");
+    let code = |pods: &[inventory::Pod]| pods[0].containers[0].details.clone().unwrap().exit_code;
+    assert_eq!((code(&second), code(&third)), (None, Some(7)));
+    assert_eq!(again(&third).await, (third, 0));
+
+    bed.client.stop_pod_sandbox(&sandbox).await.unwrap();
+    let (stopped, statuses) = again(&second).await;
+    assert_eq!(statuses, 3, "nothing is as it was");
+    assert_eq!(stopped[0].details.clone().unwrap().pid, None);
+    assert_eq!(again(&stopped).await.1, 1, "a sandbox that is not ready loses its network yet");
+}
+
+#[tokio::test]
 async fn lists_are_filtered() {
     let bed = bed(Fake::builder().image("busybox")).await;
     let (web, db) = (bed.run("web").await, bed.run("db").await);

@@ -128,6 +128,25 @@ pub async fn read_labelled(
     }
 }
 
+/// As [`read_labelled`] with all details, asking only for those that may differ from what was `known`:
+/// of a sandbox that is ready, of a process that runs, and of one that has ended, nothing changes.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_labelled_again(
+    client: &Client,
+    label: (&str, &str),
+    known: &[Pod],
+) -> Result<Vec<Pod>, CriError> {
+    let mut pods = read_labelled(client, label, Detail::Lists).await?;
+    for pod in &mut pods {
+        if let Some(known) = known.iter().find(|known| known.id == pod.id) {
+            pod.keep_details(known);
+        }
+    }
+    describe(client, pods, Detail::Full).await
+}
+
 async fn list(client: &Client, id: Option<&str>) -> Result<Vec<Pod>, CriError> {
     let sandboxes = id.map(|id| v1::PodSandboxFilter { id: id.to_owned(), ..Default::default() });
     let containers =
@@ -163,7 +182,8 @@ fn join(sandboxes: Vec<v1::PodSandbox>, containers: Vec<v1::Container>) -> Vec<P
     pods
 }
 
-/// Adds to pods of a list what their statuses tell, and leaves out those that are gone.
+/// Adds to pods of a list what their statuses tell, where it is not there yet, and leaves out those
+/// that are gone.
 ///
 /// # Errors
 /// As [`read()`].
@@ -195,8 +215,15 @@ async fn describe_one(
             _ => Ok(containers),
         }
     };
+    let known = pod.details.take();
+    let details = async {
+        match known {
+            Some(known) => Ok(Some(known)),
+            None => read_details(client, &pod.id).await,
+        }
+    };
     // Side by side: neither needs the other.
-    (pod.details, pod.containers) = tokio::try_join!(read_details(client, &pod.id), described)?;
+    (pod.details, pod.containers) = tokio::try_join!(details, described)?;
     Ok(pod.details.is_some().then_some(pod))
 }
 
@@ -216,11 +243,10 @@ async fn add_container_details(
 ) -> Result<Vec<Container>, CriError> {
     stream::iter(containers)
         .map(|mut container| async move {
-            let details = container_details(client, &container.id).await?;
-            Ok(details.map(|details| {
-                container.details = Some(details);
-                container
-            }))
+            if container.details.is_none() {
+                container.details = container_details(client, &container.id).await?;
+            }
+            Ok(container.details.is_some().then_some(container))
         })
         .buffered(CONCURRENCY)
         .try_filter_map(|container| async { Ok(container) })

@@ -181,6 +181,23 @@ impl Pod {
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+
+    /// Takes over what an earlier view of the same sandbox tells of it and cannot have changed.
+    pub(super) fn keep_details(&mut self, earlier: &Self) {
+        let has_pid = earlier.details.as_ref().is_some_and(|details| details.pid.is_some());
+        // One that is no longer ready loses its network bit by bit.
+        if has_pid && (self.state, earlier.state) == (PodState::Ready, PodState::Ready) {
+            self.details.clone_from(&earlier.details);
+        }
+        for container in &mut self.containers {
+            let earlier = earlier.containers.iter().find(|earlier| earlier.id == container.id);
+            if let Some(earlier) = earlier.filter(|earlier| earlier.state == container.state)
+                && earlier.is_settled()
+            {
+                container.details.clone_from(&earlier.details);
+            }
+        }
+    }
 }
 
 /// What a verbose status tells of a sandbox.
@@ -234,6 +251,18 @@ pub struct Container {
     /// What only a status tells; absent where only lists were read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<ContainerDetails>,
+}
+
+impl Container {
+    /// Whether what its status told is all that it will tell while its state is the same.
+    fn is_settled(&self) -> bool {
+        let Some(details) = &self.details else { return false };
+        match self.state {
+            ContainerState::Running => details.pid.is_some(),
+            ContainerState::Exited => details.finished_at.is_some(),
+            ContainerState::Created | ContainerState::Unknown => false,
+        }
+    }
 }
 
 /// What a verbose status tells of a container.

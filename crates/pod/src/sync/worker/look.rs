@@ -78,7 +78,7 @@ impl Worker {
     async fn observe(&self, uid: &str) -> Vec<Sandbox> {
         let mut pause = FIRST_RETRY;
         loop {
-            match observe(&self.node.client, uid).await {
+            match observe(&self.node.client, uid, &self.observed).await {
                 Ok(observed) => return observed,
                 Err(error) => {
                     tracing::debug!(uid, error = %ErrorChain(&error), "cannot look at a pod");

@@ -319,6 +319,8 @@ impl Worker {
                 return tracing::error!(%error, "an action ended by itself");
             }
         };
+        // Files are nothing that the runtime knows of.
+        self.look_due = done.target != Target::Files;
         self.memory.busy.remove(&done.target);
         self.starts.remove(&done.target);
         match done.effect {
