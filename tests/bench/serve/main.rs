@@ -220,11 +220,15 @@ fn seen() -> Result<SystemTime> {
 /// Waits until a container has told that it runs.
 async fn told(text: &str) -> Result<()> {
     let begin = Instant::now();
-    while fs::symlink_metadata(format!("{TOLD}/{text}")).is_err() {
+    while !is_told(text) {
         ensure!(begin.elapsed() < Duration::from_secs(60), "`{text}` was never told");
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
     Ok(())
+}
+
+fn is_told(text: &str) -> bool {
+    fs::symlink_metadata(format!("{TOLD}/{text}")).is_ok()
 }
 
 /// Takes a raw pod down. containerd 1.6 may fail to stop a pod one of whose containers was killed
