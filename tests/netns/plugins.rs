@@ -7,6 +7,7 @@ mod bridge;
 mod chain;
 mod dhcp;
 mod firewall;
+mod firewalld;
 mod flannel;
 mod host_device;
 mod host_local;
