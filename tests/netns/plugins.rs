@@ -12,6 +12,7 @@ mod flannel;
 mod host_device;
 mod host_local;
 mod loopback;
+mod networks;
 mod portmap;
 mod protocol;
 mod ptp;
