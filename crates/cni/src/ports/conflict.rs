@@ -10,7 +10,7 @@ use std::{fs, io, net::IpAddr};
 
 use super::{
     attached::RESULTS,
-    known::{Entry, Known},
+    known::Known,
     listeners::Listener,
     mapping::PortMapping,
     rules::{NFT, NFT6, Target},
@@ -143,15 +143,9 @@ fn is_known_free(
     }
     let entries = filter.rules(table, Some(DISPATCH))?.into_iter().flat_map(|rule| {
         let (chain, protocol) = (rule.target.unwrap_or_default(), rule.protocol.unwrap_or(0));
-        rule.ports.into_iter().map(move |port| Entry {
-            is_v4,
-            protocol,
-            port,
-            chain: chain.clone(),
-        })
+        rule.ports.into_iter().map(move |port| (protocol, port, chain.clone()))
     });
-    let [four, six] = &mut known.entries;
-    *(if is_v4 { four } else { six }) = Some(entries.collect());
+    known.see(is_v4, entries);
     known.save(filter, generation, 0);
     let may_meet = known.may_meet(is_v4, mappings, own);
     Ok(may_meet == Some(false) && !cleaner.has_legacy(table))
