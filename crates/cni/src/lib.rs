@@ -6,6 +6,7 @@
 //! - [`netfilter`] speaks to the kernel, for those who read what plugins made.
 //! - [`remove_bridge`] and [`clean_chains`] take away what plugins leave behind.
 
+mod bus;
 mod conflist;
 mod delegate;
 mod error;

@@ -4,6 +4,7 @@
 //! [`conflict`] finds who has a port already, [`flows`] ends what the kernel remembers of old
 //! rules, [`localnet`] lets the host reach its own ports by 127.0.0.1 and nobody else.
 
+mod attached;
 pub(crate) mod conflict;
 pub(crate) mod flows;
 pub(crate) mod known;

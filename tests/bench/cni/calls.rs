@@ -26,6 +26,7 @@ pub(crate) struct Pod {
     name: String,
     first_port: u16,
     ports: u16,
+    protocol: &'static str,
 }
 
 impl Maker {
@@ -66,9 +67,15 @@ impl Pod {
             name: format!("pod{number}"),
             first_port,
             ports,
+            protocol: "tcp",
         };
         ip(&["netns", "add", &pod.name])?;
         Ok(pod)
+    }
+
+    /// The same pod with ports of UDP.
+    pub(crate) fn with_datagrams(self) -> Self {
+        Self { protocol: "udp", ..self }
     }
 
     /// Removes the namespace, and waits until the kernel has settled.
@@ -94,7 +101,7 @@ impl Pod {
     pub(crate) fn portmap(&self, previous: &Value) -> Value {
         let mapping = |offset: u16| {
             let (host, container) = (self.first_port + offset, 80 + offset);
-            json!({ "hostPort": host, "containerPort": container, "protocol": "tcp" })
+            json!({ "hostPort": host, "containerPort": container, "protocol": self.protocol })
         };
         json!({
             "cniVersion": "1.0.0", "name": "bench", "type": "portmap", "snat": true,

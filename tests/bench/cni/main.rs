@@ -2,10 +2,13 @@
 //!
 //! The outer run makes a host for each number of pods that are there already, and starts this
 //! program again inside it. Both makers take turns within one loop. `CRILET_CNI` may name another
-//! program than the one that was built with the bench, such as the static one.
+//! program than the one that was built with the bench, such as the static one. `--rounds N` gives
+//! every contender other than 15 turns, `--pods N...` measures with that many pods only.
 
 mod calls;
+mod containerd;
 mod crowd;
+mod flows;
 #[path = "../report.rs"]
 mod report;
 
@@ -17,11 +20,13 @@ use crilet_testkit::Host;
 use calls::{Maker, Pod};
 use report::Times;
 
-/// Set when this program runs inside the host: pods that are to be there.
+/// Set when this program runs inside the host: pods that are to be there, or [`CONTAINERD`].
 const INSIDE: &str = "CRILET_BENCH_INSIDE";
+const CONTAINERD: &str = "containerd";
 const PROGRAM: &str = "CRILET_CNI";
 const OURS: &str = "/opt/crilet/cni";
 const DEBIAN: &str = "/usr/lib/cni";
+const PLUGINS: [&str; 4] = ["bridge", "host-local", "portmap", "loopback"];
 const CROWDS: [usize; 2] = [0, 1000];
 const ROUNDS: usize = 15;
 /// Pods that are attached at the same time.
@@ -31,62 +36,95 @@ const BOUND: Duration = Duration::from_secs(600);
 const SETTLING: Duration = Duration::from_millis(100);
 
 fn main() -> Result<ExitCode> {
+    let rounds = rounds()?;
     match env::var(INSIDE) {
-        Ok(pods) => inside(pods.parse()?)?,
-        Err(_) => crowds()?.into_iter().try_for_each(on_a_host)?,
+        Ok(part) if part == CONTAINERD => containerd::measure(rounds)?,
+        Ok(pods) => inside(pods.parse()?, rounds)?,
+        Err(_) => {
+            let chosen = crowds()?;
+            let crowds = chosen.as_deref().unwrap_or(&CROWDS);
+            crowds.iter().try_for_each(|pods| on_a_host(*pods, rounds))?;
+            if chosen.is_none() {
+                containerd::on_a_host(rounds)?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many pods are to be there: the numbers after `--pods`, or all that are usual.
-fn crowds() -> Result<Vec<usize>> {
-    let mut words = env::args().skip_while(|word| word != "--pods").skip(1).peekable();
-    if words.peek().is_none() {
-        return Ok(CROWDS.to_vec());
-    }
-    let number =
-        |word: String| word.parse().with_context(|| format!("`{word}` is no number of pods"));
-    words.take_while(|word| !word.starts_with('-')).map(number).collect()
+/// The words after `flag` up to the next flag; `None` without that flag.
+fn after(flag: &str) -> Option<Vec<String>> {
+    let mut words = env::args().skip_while(|word| word != flag);
+    words.next()?;
+    Some(words.take_while(|word| !word.starts_with('-')).collect())
 }
 
-fn on_a_host(pods: usize) -> Result<()> {
-    let program = env::var(PROGRAM).unwrap_or_else(|_| env!("CARGO_BIN_EXE_crilet-cni").to_owned());
+/// Turns of every contender.
+fn rounds() -> Result<usize> {
+    let Some(words) = after("--rounds") else { return Ok(ROUNDS) };
+    let word = words.first().context("--rounds needs a number")?;
+    word.parse().with_context(|| format!("--rounds {word}"))
+}
+
+/// How many pods are to be there, when that was chosen.
+fn crowds() -> Result<Option<Vec<usize>>> {
+    let number =
+        |word: &String| word.parse().with_context(|| format!("`{word}` is no number of pods"));
+    after("--pods").map(|words| words.iter().map(number).collect()).transpose()
+}
+
+fn program() -> String {
+    env::var(PROGRAM).unwrap_or_else(|_| env!("CARGO_BIN_EXE_crilet-cni").to_owned())
+}
+
+/// Puts crilet's plugins on the host.
+fn install(host: &Host) -> Result<()> {
+    let program = program();
+    let links = PLUGINS.map(|name| format!("ln -s {OURS}/crilet-cni {OURS}/{name}\n")).concat();
+    host.shell(&format!("mkdir -p {OURS}\ncp {program} {OURS}/crilet-cni\n{links}")).success()?;
+    Ok(())
+}
+
+/// Starts this program again inside a host.
+fn again(host: &Host, part: &str, rounds: usize) -> Result<String> {
+    let inside = host.command(env::current_exe()?).args(["--rounds", &rounds.to_string()]);
+    inside.env(INSIDE, part).bound(BOUND).success()
+}
+
+fn on_a_host(pods: usize, rounds: usize) -> Result<()> {
     let host = Host::start()?;
-    let size = Path::new(&program).metadata().context("the program of the plugins")?.len();
-    let links = ["bridge", "host-local", "portmap", "loopback"]
-        .map(|name| format!("ln -s {OURS}/crilet-cni {OURS}/{name}\n"));
-    let script = format!("mkdir -p {OURS}\ncp {program} {OURS}/crilet-cni\n{}", links.concat());
-    host.shell(&script).success()?;
-    let inside = host.command(env::current_exe()?).env(INSIDE, pods.to_string()).bound(BOUND);
-    let said = inside.success()?;
+    let size = Path::new(&program()).metadata().context("the program of the plugins")?.len();
+    install(&host)?;
+    let said = again(&host, &pods.to_string(), rounds)?;
     report::print(&format!(
         "{pods} pods with a mapped port are there; the program has {size} bytes\n{said}"
     ));
     host.stop()
 }
 
-fn inside(pods: usize) -> Result<()> {
+fn inside(pods: usize, rounds: usize) -> Result<()> {
     crowd::make(pods)?;
     let makers = [("crilet", Maker(OURS)), ("debian", Maker(DEBIAN))];
     for ports in [1, 10] {
         // Debian's ten ports at a thousand pods take seconds, and show nothing new.
         let all = if ports == 10 && pods > 0 { &makers[..1] } else { &makers[..] };
-        chain(all, ports)?;
+        chain(all, ports, rounds)?;
     }
-    leases(&makers)?;
+    leases(&makers, pods, rounds)?;
     for (name, maker) in &makers {
         together(name, *maker)?;
     }
     if pods == 0 {
-        versions(&makers)?;
+        versions(&makers, rounds)?;
+        flows::measure(&makers, rounds)?;
     }
     Ok(())
 }
 
 /// bridge with host-local, then portmap; then both away.
-fn chain(makers: &[(&str, Maker)], ports: u16) -> Result<()> {
+fn chain(makers: &[(&str, Maker)], ports: u16, rounds: usize) -> Result<()> {
     let mut times: Vec<[Times; 6]> = makers.iter().map(|_| Default::default()).collect();
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         for ((_, maker), times) in makers.iter().zip(&mut times) {
             let pod = Pod::new(round, 8000, ports)?;
             let (bridge_add, result) = maker.call("bridge", "ADD", &pod, &pod.bridge(None))?;
@@ -112,26 +150,46 @@ fn chain(makers: &[(&str, Maker)], ports: u16) -> Result<()> {
     Ok(())
 }
 
-fn leases(makers: &[(&str, Maker)]) -> Result<()> {
-    let mut times: Vec<[Times; 2]> = makers.iter().map(|_| Default::default()).collect();
-    for round in 0..=ROUNDS {
-        for ((_, maker), [adds, dels]) in makers.iter().zip(&mut times) {
-            let pod = Pod::new(round, 8000, 0)?;
-            // Not the first call after somebody else's: each maker changes the store in its turns.
-            let warm = Pod::new(round + 1000, 8000, 0)?;
-            maker.call("host-local", "ADD", &warm, &pod.bridge(None))?;
-            adds.push(maker.call("host-local", "ADD", &pod, &pod.bridge(None))?.0);
-            dels.push(maker.call("host-local", "DEL", &pod, &pod.bridge(None))?.0);
-            maker.call("host-local", "DEL", &warm, &pod.bridge(None))?;
-            pod.remove()?;
-            warm.remove()?;
+/// host-local alone; where there are leases, crilet's also in a network without any, in the same
+/// turns.
+fn leases(makers: &[(&str, Maker)], pods: usize, rounds: usize) -> Result<()> {
+    let mut crowded: Vec<[Times; 2]> = makers.iter().map(|_| Default::default()).collect();
+    let mut empty: [Times; 2] = Default::default();
+    for round in 0..=rounds {
+        for ((_, maker), times) in makers.iter().zip(&mut crowded) {
+            lease(*maker, "bench", round, times)?;
+        }
+        if let (Some((_, maker)), true) = (makers.first(), pods > 0) {
+            lease(*maker, "empty", round, &mut empty)?;
         }
     }
     for (index, what) in ["host-local ADD", "host-local DEL"].into_iter().enumerate() {
-        let of = |maker: usize| times.get(maker).and_then(|times| times.get(index));
+        let of = |maker: usize| crowded.get(maker).and_then(|times| times.get(index));
         tell(what, of(0), of(1));
+        if let (Some(crowded), Some(empty), true) = (of(0), empty.get(index), pods > 0) {
+            let (own, over) = (empty.summary(), crowded.over(empty));
+            report::print(&format!("{what}, no lease       crilet {own}   {pods} leases {over}"));
+        }
     }
     Ok(())
+}
+
+fn lease(maker: Maker, network: &str, round: usize, [adds, dels]: &mut [Times; 2]) -> Result<()> {
+    let pod = Pod::new(round, 8000, 0)?;
+    // Not the first call after somebody else's: each maker changes the store in its turns.
+    let warm = Pod::new(round + 1000, 8000, 0)?;
+    let mut config = pod.bridge(None);
+    config["name"] = network.into();
+    maker.call("host-local", "ADD", &warm, &config)?;
+    let add = maker.call("host-local", "ADD", &pod, &config)?.0;
+    let del = maker.call("host-local", "DEL", &pod, &config)?.0;
+    maker.call("host-local", "DEL", &warm, &config)?;
+    if round > 0 {
+        adds.push(add);
+        dels.push(del);
+    }
+    pod.remove()?;
+    warm.remove()
 }
 
 /// Wall time of all pods at once, the median of three.
@@ -164,10 +222,10 @@ fn together(name: &str, maker: Maker) -> Result<()> {
     Ok(())
 }
 
-fn versions(makers: &[(&str, Maker)]) -> Result<()> {
+fn versions(makers: &[(&str, Maker)], rounds: usize) -> Result<()> {
     let mut times: Vec<Times> = makers.iter().map(|_| Times::default()).collect();
     let pod = Pod::new(0, 8000, 0)?;
-    for _ in 0..ROUNDS * 3 {
+    for _ in 0..rounds * 3 {
         for ((_, maker), times) in makers.iter().zip(&mut times) {
             times.push(maker.call("bridge", "VERSION", &pod, &pod.bridge(None))?.0);
         }

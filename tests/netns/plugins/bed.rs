@@ -83,7 +83,8 @@ pub(crate) struct Call<'a> {
 
 pub(crate) struct Bed {
     pub(crate) host: Host,
-    path: std::cell::RefCell<Option<String>>,
+    /// Variables that plugins are called with beside those of the protocol.
+    variables: std::cell::RefCell<Vec<(&'static str, String)>>,
 }
 
 impl Bed {
@@ -96,7 +97,7 @@ impl Bed {
         let links = names.split(", ").map(|name| format!("ln -s {program} {OURS}/{name}\n"));
         let script = format!("mkdir -p {OURS}\n{}", links.collect::<String>());
         host.shell(&script).success().unwrap();
-        Self { host, path: std::cell::RefCell::default() }
+        Self { host, variables: std::cell::RefCell::default() }
     }
 
     /// Has plugins called from now on find other programs in place of some tools, given as name and
@@ -106,8 +107,12 @@ impl Bed {
         for (name, program) in tools {
             self.sh(&format!("ln -s {program} /opt/shadow/{name}"));
         }
-        let path = "/opt/shadow:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
-        *self.path.borrow_mut() = Some(path);
+        self.set("PATH", "/opt/shadow:/usr/sbin:/usr/bin:/sbin:/bin");
+    }
+
+    /// Has plugins called from now on with a variable.
+    pub(crate) fn set(&self, name: &'static str, value: &str) {
+        self.variables.borrow_mut().push((name, value.to_owned()));
     }
 
     /// Makes the namespace of a pod.
@@ -137,7 +142,7 @@ impl Bed {
             name => format!("/run/netns/{name}"),
         };
         let program = Path::new(directory).join(call.plugin);
-        let command = self
+        let mut command = self
             .host
             .command(program)
             .env("CNI_COMMAND", call.command)
@@ -147,11 +152,9 @@ impl Bed {
             .env("CNI_ARGS", call.args)
             .env("CNI_PATH", directory)
             .input(call.config.to_string());
-        let path = self.path.borrow();
-        let command = match path.as_deref() {
-            Some(path) => command.env("PATH", path),
-            None => command,
-        };
+        for (name, value) in self.variables.borrow().iter() {
+            command = command.env(name, value);
+        }
         Answer { output: command.output().unwrap() }
     }
 

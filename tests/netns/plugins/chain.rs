@@ -48,11 +48,12 @@ fn kernel(bed: &Bed) -> String {
     let host = bed.sh("ip -o -d link show type bridge | grep -o 'cni0.*qlen [0-9]*'; ip -o addr show cni0 | cut -d' ' -f2-
         ip -o -d link show type veth | grep -o 'master cni0\\|hairpin [a-z]*\\|mtu [0-9]*'
         cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/conf/cni0/route_localnet");
-    // Link-local addresses follow random hardware addresses, and come and go by themselves.
+    // Link-local addresses follow random hardware addresses, and come and go by themselves; how long
+    // an address of the bridge is looked for elsewhere is the kernel's affair.
     let text = format!("{pod}\n{host}");
     text.lines()
         .filter(|line| !line.contains("fe80:"))
-        .map(|line| format!("{}\n", line.trim()))
+        .map(|line| format!("{}\n", line.trim().replace(" tentative", "")))
         .collect()
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::bed::{Bed, Call, Maker, comparable, with_previous};
 
-fn config(more: &Value) -> Value {
+pub(super) fn config(more: &Value) -> Value {
     let mut config = json!({
         "cniVersion": "1.0.0", "name": "net", "type": "firewall", "backend": "iptables",
     });
@@ -15,7 +15,7 @@ fn config(more: &Value) -> Value {
 }
 
 /// What `bridge` would have given a pod.
-fn previous(addresses: &[&str]) -> Value {
+pub(super) fn previous(addresses: &[&str]) -> Value {
     let ips = addresses.iter().map(|address| json!({"interface": 2, "address": address}));
     json!({
         "cniVersion": "1.0.0",
@@ -28,7 +28,7 @@ fn previous(addresses: &[&str]) -> Value {
     })
 }
 
-fn rules_of_pods(bed: &Bed) -> String {
+pub(super) fn rules_of_pods(bed: &Bed) -> String {
     bed.sh("iptables-save -t filter | grep -e '-A CNI-FORWARD -[ds]' || true
             ip6tables-save -t filter | grep -e '-A CNI-FORWARD -[ds]' || true")
 }
@@ -202,8 +202,7 @@ fn what_is_wrong_is_said_and_changes_nothing() {
     let before = bed.rules();
     let result = previous(&["10.1.0.5/24", "fd00::5/64"]);
     let cases = [
-        (json!({"backend": "pf"}), "`backend` must be \"iptables\""),
-        (json!({"backend": "firewalld"}), "firewall-cmd --zone=trusted --add-source="),
+        (json!({"backend": "pf"}), "`backend` is \"pf\", but must be \"iptables\" or"),
         (json!({"ingressPolicy": "shut"}), "`ingressPolicy` is \"shut\", but must be \"open\""),
         (json!({"iptablesAdminChainName": "a b"}), "`iptablesAdminChainName` is \"a b\""),
         (json!({"iptablesAdminChainName": "FORWARD"}), "must be a chain of its own"),

@@ -178,3 +178,110 @@ for port in (5353, 5354, 5355):
     assert!(to(5355).contains("dport=5355"), "a flow to another port stays");
     assert!(count() >= CROWD, "those of others stay: {}", count());
 }
+
+/// One datagram from a place and a port of its own, by which its flow is found.
+fn send(bed: &Bed, place: &str, from: u16, to: &str, port: u16) {
+    let script = "import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[2] else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM)
+s.bind(('', int(sys.argv[1])))
+s.sendto(b'x', (sys.argv[2], int(sys.argv[3])))";
+    let command = match place {
+        "" => bed.host.command("python3"),
+        place => bed.host.command("ip").args(["netns", "exec", place, "python3"]),
+    };
+    let (from, port) = (from.to_string(), port.to_string());
+    command.args(["-c", script, &from, to, &port]).success().unwrap();
+}
+
+/// Which of the ports that flows are sent from have one.
+fn flows(bed: &Bed, all: std::ops::Range<u16>) -> Vec<u16> {
+    let listing = bed.sh("conntrack -f ipv4 -L -p udp 2>/dev/null || true
+        conntrack -f ipv6 -L -p udp 2>/dev/null || true");
+    // The first of a flow's two is the port that it began from.
+    let began = |line: &str| line.split("sport=").nth(1)?.split(' ').next()?.parse::<u16>().ok();
+    let began: Vec<u16> = listing.lines().filter_map(began).collect();
+    all.filter(|port| began.contains(port)).collect()
+}
+
+/// Waits until these have flows and no others: a first packet may wait for a neighbour.
+fn await_flows(bed: &Bed, wanted: &[u16]) {
+    wait_until("flows", BOUND, || {
+        let seen = flows(bed, 4000..4010);
+        if seen == wanted { Ok(()) } else { Err(format!("{seen:?} instead of {wanted:?}")) }
+    })
+    .unwrap();
+}
+
+#[test]
+fn flows_to_other_servers_of_names_survive() {
+    let bed = Bed::start();
+    bed.sh("ip link set lo up");
+    let dns = |mappings: &[(u16, u16, &str)]| list("net", true, mappings);
+    let plain = dns(&[]);
+    for pod in ["one", "two", "three"] {
+        bed.pod(pod);
+    }
+    bed.add(&[Maker::Ours], "two", &plain);
+    bed.sh("echo 600 >/proc/sys/net/netfilter/nf_conntrack_udp_timeout");
+    // Before there is a pod that serves: to the host, and to servers elsewhere.
+    send(&bed, "outside", 4000, "192.0.2.1", 53);
+    send(&bed, "outside", 4001, "2001:db8::1", 53);
+    send(&bed, "two", 4002, "192.0.2.2", 53);
+    send(&bed, "two", 4003, "2001:db8::2", 53);
+    send(&bed, "", 4004, "192.0.2.2", 53);
+    await_flows(&bed, &[4000, 4001, 4002, 4003, 4004]);
+    let one = dns(&[(53, 53, "udp")]);
+    let result = bed.add(&[Maker::Ours], "one", &one);
+    assert_eq!(flows(&bed, 4000..4010), [4002, 4003, 4004], "those to the host end with ADD");
+    let pod: Vec<String> = result["ips"].as_array().unwrap().iter().map(address).collect();
+    send(&bed, "outside", 4000, "192.0.2.1", 53);
+    send(&bed, "outside", 4001, "2001:db8::1", 53);
+    send(&bed, "", 4005, &pod[0], 53);
+    send(&bed, "", 4006, &pod[1], 53);
+    await_flows(&bed, &[4000, 4001, 4002, 4003, 4004, 4005, 4006]);
+    bed.del(Maker::Ours, "one", &one, &result);
+    let left = [4002, 4003, 4004, 4005, 4006];
+    assert_eq!(flows(&bed, 4000..4010), left, "those that were led to the pod end with DEL");
+}
+
+fn address(ip: &Value) -> String {
+    ip["address"].as_str().unwrap().split('/').next().unwrap().to_owned()
+}
+
+#[test]
+fn flows_of_another_pod_and_address_survive_in_either_backend() {
+    for backend in ["iptables", "nftables"] {
+        let bed = Bed::start();
+        bed.sh("ip link set lo up");
+        let of = |host_ip: &str| {
+            let mut network = list("net", false, &[(53, 53, "udp"), (54, 54, "udp")]);
+            network["plugins"][1]["backend"] = backend.into();
+            for index in 0..2 {
+                network["plugins"][1]["runtimeConfig"]["portMappings"][index]["hostIP"] =
+                    host_ip.into();
+            }
+            network
+        };
+        for pod in ["one", "two"] {
+            bed.pod(pod);
+        }
+        let (one, two) = (of("192.0.2.1"), of("127.0.0.1"));
+        bed.add(&[Maker::Ours], "two", &two);
+        bed.sh("echo 600 >/proc/sys/net/netfilter/nf_conntrack_udp_timeout");
+        for (from, port) in [(4000, 53), (4001, 54)] {
+            send(&bed, "", from, "127.0.0.1", port);
+            send(&bed, "outside", from + 2, "192.0.2.1", port);
+        }
+        send(&bed, "outside", 4004, "192.0.2.1", 55);
+        await_flows(&bed, &[4000, 4001, 4002, 4003, 4004]);
+        let result = bed.add(&[Maker::Ours], "one", &one);
+        assert_eq!(flows(&bed, 4000..4010), [4000, 4001, 4004], "{backend}: ADD");
+        for (from, port) in [(4002, 53), (4003, 54)] {
+            send(&bed, "outside", from, "192.0.2.1", port);
+        }
+        await_flows(&bed, &[4000, 4001, 4002, 4003, 4004]);
+        bed.del(Maker::Ours, "one", &one, &result);
+        assert_eq!(flows(&bed, 4000..4010), [4000, 4001, 4004], "{backend}: DEL");
+    }
+}

@@ -43,6 +43,16 @@ impl Netlink {
     /// # Errors
     /// When the kernel cannot be asked, or knows no way.
     pub(crate) fn output_link(&self, address: IpAddr) -> Result<Option<u32>, KernelError> {
+        Ok(self.route_to(address)?.as_ref().and_then(output))
+    }
+
+    /// Whether an address is this namespace's own; what the kernel knows no way to is not.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        let route = self.route_to(address).ok().flatten();
+        route.is_some_and(|route| route.header.kind == RouteType::Local)
+    }
+
+    fn route_to(&self, address: IpAddr) -> Result<Option<RouteMessage>, KernelError> {
         let message = match address {
             IpAddr::V4(address) => {
                 RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build()
@@ -54,7 +64,7 @@ impl Netlink {
         let action = || format!("find the route to {address}");
         let answers = self.request(RouteNetlinkMessage::GetRoute(message), Mode::Get, action)?;
         Ok(answers.into_iter().find_map(|answer| match answer {
-            RouteNetlinkMessage::NewRoute(route) => output(&route),
+            RouteNetlinkMessage::NewRoute(route) => Some(route),
             _ => None,
         }))
     }

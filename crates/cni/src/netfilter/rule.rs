@@ -15,16 +15,27 @@ const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
 /// Of `match` and `target`, which carry what iptables' modules hold.
 const MODULE_NAME: u16 = 1;
+const MODULE_REVISION: u16 = 2;
 const MODULE_INFO: u16 = 3;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CHAIN: u16 = 2;
+const IMMEDIATE_REGISTER: u16 = 1;
+const IMMEDIATE_DATA: u16 = 2;
+const NAT_KIND: u16 = 1;
+const NAT_ADDRESS_REGISTER: u16 = 3;
+/// The kind of `nat` that rewrites destinations.
+const NAT_DESTINATION: u32 = 1;
 const META_INPUT: u32 = 6;
 const META_L4PROTO: u32 = 16;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 /// `struct xt_multiport_v1`: kind, count, ports in the machine's order.
 const MULTIPORT_PORTS: usize = 2;
+/// `struct nf_nat_range` and its successor: flags, least address of 16 bytes, and more; before
+/// that, for IPv4, `struct nf_nat_ipv4_multi_range_compat`: count, flags, least address, and more.
+const RANGE_ADDRESS: usize = 4;
+const OLD_RANGE_ADDRESS: usize = 8;
 
 /// A rule of nf_tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +56,8 @@ pub(crate) struct Rule {
     pub(crate) source: Option<IpAddr>,
     /// Destination address that it matches, when that is a single one.
     pub(crate) destination: Option<IpAddr>,
+    /// Address that it gives packets for their destination.
+    pub(crate) new_destination: Option<IpAddr>,
     /// Link that packets come in over, when it names one.
     pub(crate) input: Option<String>,
     /// In the words of `iptables-save`, when it is of the legacy tables.
@@ -57,9 +70,18 @@ enum Loaded {
     Protocol,
     Source,
     Destination,
+    /// One after the other, as nft loads what stands so in the packet.
+    Addresses,
     Port,
     Input,
     Other,
+}
+
+/// What the expressions before left in registers.
+#[derive(Debug)]
+struct Registers {
+    loaded: Loaded,
+    addresses: Vec<(u32, IpAddr)>,
 }
 
 /// Reads a rule from a message of the kernel.
@@ -75,37 +97,54 @@ pub(super) fn read_rule(table: Table, body: &[u8]) -> Rule {
         ports: Vec::new(),
         source: None,
         destination: None,
+        new_destination: None,
         input: None,
         line: None,
     };
-    let mut loaded = Loaded::Other;
+    let mut registers = Registers { loaded: Loaded::Other, addresses: Vec::new() };
     for (_, expression) in attributes(find(body, RULE_EXPRESSIONS).unwrap_or_default()) {
         let name = find(expression, EXPRESSION_NAME).map(text).unwrap_or_default();
         let data = find(expression, EXPRESSION_DATA).unwrap_or_default();
-        rule.take(&name, data, &mut loaded);
+        rule.take(&name, data, &mut registers);
     }
     rule
 }
 
 impl Rule {
-    fn take(&mut self, name: &str, data: &[u8], loaded: &mut Loaded) {
+    /// The pod that packets are led to: by their new destination or, where that was given before,
+    /// by the one that they have.
+    pub(crate) fn leads_to(&self) -> Option<IpAddr> {
+        self.new_destination.or_else(|| self.destination.filter(|_| self.ports.is_empty()))
+    }
+
+    fn take(&mut self, name: &str, data: &[u8], registers: &mut Registers) {
         match name {
             "match" | "target" => self.take_module(data),
             "immediate" => {
-                let verdict = find(data, 2).and_then(|data| find(data, DATA_VERDICT));
-                let chain = verdict.and_then(|verdict| find(verdict, VERDICT_CHAIN));
+                let value = find(data, IMMEDIATE_DATA).unwrap_or_default();
+                let chain =
+                    find(value, DATA_VERDICT).and_then(|verdict| find(verdict, VERDICT_CHAIN));
                 self.target = chain.map(text).or_else(|| self.target.take());
+                let register = find(data, IMMEDIATE_REGISTER).and_then(number);
+                let address = find(value, DATA_VALUE).and_then(address);
+                registers.addresses.extend(register.zip(address));
+            }
+            "nat" if find(data, NAT_KIND).and_then(number) == Some(NAT_DESTINATION) => {
+                let register = find(data, NAT_ADDRESS_REGISTER).and_then(number);
+                let mut latest = registers.addresses.iter().rev();
+                let found = latest.find(|(number, _)| Some(*number) == register);
+                self.new_destination = found.map(|(_, address)| *address);
             }
             "meta" => {
-                *loaded = match find(data, 2).and_then(number) {
+                registers.loaded = match find(data, 2).and_then(number) {
                     Some(META_L4PROTO) => Loaded::Protocol,
                     Some(META_INPUT) => Loaded::Input,
                     _ => Loaded::Other,
                 };
             }
-            "payload" => *loaded = self.load(data),
-            "bitwise" => *loaded = Loaded::Other,
-            "cmp" => self.compare(*loaded, data),
+            "payload" => registers.loaded = self.load(data),
+            "bitwise" => registers.loaded = Loaded::Other,
+            "cmp" => self.compare(registers.loaded, data),
             _ => {}
         }
     }
@@ -120,6 +159,12 @@ impl Rule {
                 let ports = info.get(MULTIPORT_PORTS..).unwrap_or_default().chunks_exact(2);
                 let ports = ports.take(count.into()).filter_map(|pair| pair.try_into().ok());
                 self.ports.extend(ports.map(u16::from_ne_bytes));
+            }
+            "DNAT" => {
+                let revision = find(data, MODULE_REVISION).and_then(number).unwrap_or_default();
+                let at = if revision == 0 { OLD_RANGE_ADDRESS } else { RANGE_ADDRESS };
+                let length = if self.table.family == TableFamily::Ip6 { 16 } else { 4 };
+                self.new_destination = info.get(at..at + length).and_then(address);
             }
             _ => {}
         }
@@ -137,6 +182,9 @@ impl Rule {
             (Some(NETWORK_HEADER), Some(9), Some(1)) => Loaded::Protocol,
             (Some(NETWORK_HEADER), at, long) if long == Some(size) && at == Some(source) => {
                 Loaded::Source
+            }
+            (Some(NETWORK_HEADER), at, long) if long == Some(2 * size) && at == Some(source) => {
+                Loaded::Addresses
             }
             (Some(NETWORK_HEADER), at, long) if long == Some(size) && at == Some(destination) => {
                 Loaded::Destination
@@ -158,6 +206,10 @@ impl Rule {
             }
             Loaded::Source => self.source = address(value),
             Loaded::Destination => self.destination = address(value),
+            Loaded::Addresses => {
+                let (source, destination) = value.split_at(value.len() / 2);
+                (self.source, self.destination) = (address(source), address(destination));
+            }
             Loaded::Input => self.input = Some(text(value)),
             Loaded::Other => {}
         }
@@ -181,6 +233,7 @@ pub(crate) fn parse_rule(table: Table, line: &str) -> Option<Rule> {
         ports: Vec::new(),
         source: None,
         destination: None,
+        new_destination: None,
         input: None,
         line: Some(line.to_owned()),
     };
@@ -202,6 +255,7 @@ pub(crate) fn parse_rule(table: Table, line: &str) -> Option<Rule> {
             "-i" => rule.input = words.next().map(str::to_owned),
             "-s" => rule.source = words.next().and_then(single_address),
             "-d" => rule.destination = words.next().and_then(single_address),
+            "--to-destination" => rule.new_destination = words.next().and_then(address_of_socket),
             _ => {}
         }
     }
@@ -236,6 +290,12 @@ fn single_address(text: &str) -> Option<IpAddr> {
         length => length == if address.is_ipv4() { "32" } else { "128" },
     };
     Some(address).filter(|_| is_single)
+}
+
+/// The address of `10.0.0.2:80`, `[fd00::2]:80`, or of either without a port.
+fn address_of_socket(text: &str) -> Option<IpAddr> {
+    let socket = text.parse::<std::net::SocketAddr>().map(|socket| socket.ip());
+    socket.or_else(|_| text.parse()).ok()
 }
 
 /// Words as `iptables-save` writes them: quoted when they hold blanks, quotes escaped inside.
@@ -291,6 +351,23 @@ mod tests {
         assert_eq!(rule.target.as_deref(), Some("CNI-DN-x"));
         assert_eq!(rule.comment.as_deref(), Some(r#"dnat name: "n" id: "c""#));
         assert_eq!((rule.protocol, rule.ports), (Some(6), vec![80, 443, 444, 445]));
+    }
+
+    #[test]
+    fn where_packets_are_led_to_is_read() {
+        let led = |line: &str| parse_rule(NAT, line).unwrap().leads_to();
+        let four = "10.0.0.2".parse().ok();
+        assert_eq!(
+            led("-A A -p udp -m udp --dport 53 -j DNAT --to-destination 10.0.0.2:5353"),
+            four
+        );
+        assert_eq!(
+            led("-A A -d 192.0.2.1/32 -p udp --dport 53 -j DNAT --to-destination 10.0.0.2"),
+            four
+        );
+        assert_eq!(led("-A A -j DNAT --to-destination [fd00::2]:53"), "fd00::2".parse().ok());
+        assert_eq!(led("-A A -s 10.0.0.2/32 -d 10.0.0.2/32 -j MASQUERADE"), four);
+        assert_eq!(led("-A A -d 192.0.2.1/32 -p udp --dport 53 -j MARK"), None);
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Plugin for Bridge {
         }
         errors.extend(later.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
         // Where the network has no portmap, as CRI-O's need not have.
-        errors.extend(crate::ports::published::forget(call.container_id()).err());
+        errors.extend(crate::ports::published::forget(&call.network, call.container_id()).err());
         all(errors)
     }
 

@@ -16,7 +16,6 @@ use crate::{
     netfilter::{iptables::Tools, masquerade::Backend},
     ports::{
         PortMapping, conflict, published,
-        published::drop_record,
         rules::{self, Mode, Target},
     },
     protocol::{Call, CniResult, Code, Plugin, PluginError},
@@ -57,15 +56,13 @@ impl Plugin for Portmap {
         let _lock = Lock::acquire("netfilter")?;
         conflict::refuse(target, &config.mappings)?;
         rules::add(target, &config.mappings, &config.options, config.backend, Mode::Replace)?;
-        config::remember(call, config.backend)?;
         Ok(previous)
     }
 
     fn del(&self, call: &Call) -> Result<(), PluginError> {
         let _lock = Lock::acquire("netfilter")?;
         rules::remove(&call.network, call.container_id())?;
-        config::forget(&call.network, call.container_id());
-        drop_record(call.container_id());
+        published::drop_record(&call.network, call.container_id());
         Ok(())
     }
 
@@ -84,18 +81,11 @@ impl Plugin for Portmap {
     fn gc(&self, call: &Call) -> Result<(), PluginError> {
         let valid = call.valid_attachments()?;
         let _lock = Lock::acquire("netfilter")?;
-        let gone: Vec<String> = config::remembered(&call.network)
-            .into_iter()
-            .filter(|container| !valid.iter().any(|pod| pod.container_id == *container))
-            .collect();
-        rules::keep_only(&call.network, &valid, &gone)?;
-        for container in &gone {
-            config::forget(&call.network, container);
-        }
+        rules::keep_only(&call.network, &valid)?;
         for record in published() {
             let is_gone = !valid.iter().any(|pod| pod.container_id == record.sandbox);
             if record.network == call.network && is_gone {
-                drop_record(&record.sandbox);
+                published::drop_record(&record.network, &record.sandbox);
             }
         }
         Ok(())

@@ -9,7 +9,8 @@
 use std::{fs, io, net::IpAddr};
 
 use super::{
-    known::{Entry, Known},
+    attached::RESULTS,
+    known::Known,
     listeners::Listener,
     mapping::PortMapping,
     rules::{NFT, NFT6, Target},
@@ -35,8 +36,6 @@ const CHAINS: [(&str, &str); 4] = [
 const NETAVARK: Table = Table::new(TableFamily::Inet, "netavark");
 const CRIO: [Table; 2] =
     [Table::new(TableFamily::Ip, "crio-hostports"), Table::new(TableFamily::Ip6, "crio-hostports")];
-/// Where runtimes keep what they know of attachments.
-const RESULTS: &str = "/var/lib/cni/results";
 
 /// Refuses mappings whose port somebody else has, in words that name the owner.
 ///
@@ -104,7 +103,9 @@ fn in_iptables(
             continue;
         }
         for entry in cleaner.look_at(table, chain)? {
-            if entry.target.as_deref() == Some(&own) {
+            // The pod's other networks take nothing from it: all of them lead to it.
+            let is_own = || owner_of(&entry).is_some_and(|(_, id)| id == target.container);
+            if entry.target.as_deref() == Some(&own) || is_own() {
                 continue;
             }
             let Some(mapping) = meeting(&entry, mappings) else { continue };
@@ -142,15 +143,9 @@ fn is_known_free(
     }
     let entries = filter.rules(table, Some(DISPATCH))?.into_iter().flat_map(|rule| {
         let (chain, protocol) = (rule.target.unwrap_or_default(), rule.protocol.unwrap_or(0));
-        rule.ports.into_iter().map(move |port| Entry {
-            is_v4,
-            protocol,
-            port,
-            chain: chain.clone(),
-        })
+        rule.ports.into_iter().map(move |port| (protocol, port, chain.clone()))
     });
-    let [four, six] = &mut known.entries;
-    *(if is_v4 { four } else { six }) = Some(entries.collect());
+    known.see(is_v4, entries);
     known.save(filter, generation, 0);
     let may_meet = known.may_meet(is_v4, mappings, own);
     Ok(may_meet == Some(false) && !cleaner.has_legacy(table))
@@ -171,10 +166,18 @@ fn meets(rule: &Rule, mapping: &PortMapping) -> bool {
     rule.ports.iter().any(|port| mapping.meets(protocol, *port, rule.destination))
 }
 
+/// Network and container that an entry of CNI's portmap is made for.
+fn owner_of(entry: &Rule) -> Option<(&str, &str)> {
+    let quoted: Vec<&str> = entry.comment.as_deref()?.split('"').collect();
+    match quoted.as_slice() {
+        ["dnat name: ", network, " id: ", container, ..] => Some((*network, *container)),
+        _ => None,
+    }
+}
+
 fn describe(entry: &Rule, program: &str) -> String {
     let comment = entry.comment.as_deref().unwrap_or_default();
-    let quoted: Vec<&str> = comment.split('"').collect();
-    if let ["dnat name: ", network, " id: ", container, ..] = quoted.as_slice() {
+    if let Some((network, container)) = owner_of(entry) {
         let pod = pod_name(container).map_or_else(String::new, |name| format!(" {name}"));
         return format!("pod{pod} (id {container}) of network `{network}` has it");
     }

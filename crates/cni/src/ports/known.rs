@@ -22,22 +22,19 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// Letters of the number, which stands at the beginning so that it can be replaced.
 const NUMBER: usize = 10;
 
-/// A rule that leads a port to a pod's chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) is_v4: bool,
-    pub(crate) protocol: u8,
-    pub(crate) port: u16,
-    pub(crate) chain: String,
-}
-
 /// What was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Known {
     /// Whether the shared chains were whole, for IPv4 and IPv6.
     pub(crate) has_shared: [bool; 2],
-    /// For IPv4 and IPv6: the rules that lead to pods, where they were looked at.
-    pub(crate) entries: [Option<Vec<Entry>>; 2],
+    /// For IPv4 and IPv6: the rules that lead to pods, where they were looked at, as the file has
+    /// them; of a thousand lines a call looks for one and changes one.
+    entries: [Option<String>; 2],
+}
+
+/// A rule that leads a port to a pod's chain, as a line.
+fn line(protocol: u8, port: u16, chain: &str) -> String {
+    format!("{protocol} {port} {chain}\n")
 }
 
 impl Known {
@@ -75,9 +72,7 @@ impl Known {
             let shared = if *has_shared { "shared" } else { "-" };
             let seen = if entries.is_some() { "seen" } else { "-" };
             writeln!(to, "{family} {shared} {seen}")?;
-            for entry in entries.iter().flatten() {
-                writeln!(to, "{} {} {}", entry.protocol, entry.port, entry.chain)?;
-            }
+            to.write_all(entries.as_deref().unwrap_or_default().as_bytes())?;
         }
         Ok(())
     }
@@ -92,31 +87,35 @@ impl Known {
     ) -> Option<bool> {
         let [four, six] = &self.entries;
         let entries = if is_v4 { four } else { six };
-        let others = entries.as_ref()?.iter().filter(|entry| entry.chain != own);
-        let mut others = others.filter(|entry| {
-            mappings.iter().any(|mapping| {
-                mapping.host_port == entry.port && mapping.protocol.number() == entry.protocol
-            })
-        });
-        Some(others.next().is_some())
+        let end = format!(" {own}");
+        let starts: Vec<String> = mappings
+            .iter()
+            .map(|mapping| format!("{} {} ", mapping.protocol.number(), mapping.host_port))
+            .collect();
+        let mut others = entries.as_ref()?.lines().filter(|line| !line.ends_with(&end));
+        Some(others.any(|line| starts.iter().any(|start| line.starts_with(start.as_str()))))
+    }
+
+    /// Keeps what leads to pods: protocol, port and chain of each rule.
+    pub(crate) fn see(&mut self, is_v4: bool, rules: impl Iterator<Item = (u8, u16, String)>) {
+        let [four, six] = &mut self.entries;
+        let seen = rules.map(|(protocol, port, chain)| line(protocol, port, &chain)).collect();
+        *(if is_v4 { four } else { six }) = Some(seen);
     }
 
     /// Adds what leads to a pod, where the others are known.
     pub(crate) fn add(&mut self, is_v4: bool, mappings: &[PortMapping], chain: &str) {
         let [four, six] = &mut self.entries;
         let Some(entries) = (if is_v4 { four } else { six }) else { return };
-        entries.extend(mappings.iter().map(|mapping| Entry {
-            is_v4,
-            protocol: mapping.protocol.number(),
-            port: mapping.host_port,
-            chain: chain.to_owned(),
-        }));
+        let lines = mappings.iter().map(|one| line(one.protocol.number(), one.host_port, chain));
+        entries.extend(lines);
     }
 
     /// Forgets what led to a pod.
     pub(crate) fn remove(&mut self, chain: &str) {
-        for entries in self.entries.iter_mut().flatten() {
-            entries.retain(|entry| entry.chain != chain);
+        let end = format!(" {chain}\n");
+        for entries in self.entries.iter_mut().flatten().filter(|text| text.contains(&end)) {
+            *entries = entries.split_inclusive('\n').filter(|line| !line.ends_with(&end)).collect();
         }
     }
 }
@@ -161,25 +160,16 @@ fn stamp(filter: &Filter) -> io::Result<String> {
 }
 
 fn parse(text: &str) -> Option<Known> {
+    // A line of TCP begins with a 6, too, but then there is a port.
+    let second = ["\n6 shared ", "\n6 - "].into_iter().find_map(|start| text.find(start))? + 1;
+    let (four, six) = text.split_at_checked(second)?;
     let mut known = Known::default();
-    let mut family = None;
-    for line in text.lines() {
-        let mut words = line.split(' ');
-        let (first, second, third) = (words.next()?, words.next()?, words.next()?);
-        if second == "shared" || second == "-" {
-            let index = usize::from(first != "4");
-            *known.has_shared.get_mut(index)? = second == "shared";
-            *known.entries.get_mut(index)? = (third == "seen").then(Vec::new);
-            family = Some(index);
-            continue;
-        }
-        let index = family?;
-        known.entries.get_mut(index)?.as_mut()?.push(Entry {
-            is_v4: index == 0,
-            protocol: first.parse().ok()?,
-            port: second.parse().ok()?,
-            chain: third.to_owned(),
-        });
+    for (index, (part, family)) in [(four, "4 "), (six, "6 ")].into_iter().enumerate() {
+        let (first, rest) = part.strip_prefix(family)?.split_once('\n')?;
+        let (shared, seen) = first.split_once(' ')?;
+        let is_whole = rest.is_empty() || rest.ends_with('\n');
+        *known.has_shared.get_mut(index)? = shared == "shared";
+        *known.entries.get_mut(index)? = (seen == "seen" && is_whole).then(|| rest.to_owned());
     }
     Some(known)
 }
@@ -190,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_read_back() {
-        let mut known = Known { has_shared: [true, false], entries: [Some(Vec::new()), None] };
+        let mut known = Known { has_shared: [true, false], entries: [Some(String::new()), None] };
         known.add(true, &["80:80".parse().unwrap(), "53:53/udp".parse().unwrap()], "CNI-DN-x");
         known.add(false, &["80:80".parse().unwrap()], "CNI-DN-x");
         let mut text = Vec::new();
@@ -202,7 +192,7 @@ mod tests {
         assert_eq!(meets("80:90/udp", "CNI-DN-y"), Some(false));
         assert_eq!(known.may_meet(false, &["80:80".parse().unwrap()], "CNI-DN-y"), None);
         known.remove("CNI-DN-x");
-        assert_eq!(known.entries, [Some(Vec::new()), None]);
+        assert_eq!(known.entries, [Some(String::new()), None]);
         assert!(parse("80 80\n").is_none());
     }
 }

@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attached::RESULTS,
     conflict,
     mapping::PortMapping,
     rules::{self, Mode, Target},
@@ -27,8 +28,6 @@ use crate::{lock::Lock, netfilter::masquerade::Backend, protocol::PluginError};
 const DIRECTORY: &str = "/run/crilet/published";
 /// Form of the file.
 const VERSION: u32 = 1;
-/// Where runtimes keep what they know of attachments.
-const RESULTS: &str = "/var/lib/cni/results";
 
 /// A pod whose ports are to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,20 +199,19 @@ pub fn published() -> Vec<Published> {
     sandboxes.filter_map(|sandbox| read(&sandbox).ok().flatten()).collect()
 }
 
-/// Takes everything back that is published on a pod that goes. The caller holds no lock.
+/// Takes everything back that is published on a pod that leaves a network. The caller holds no lock.
 ///
 /// # Errors
 /// When the rules cannot be taken away.
-pub(crate) fn forget(sandbox: &str) -> Result<(), PluginError> {
-    let path = path_of(sandbox);
-    if !path.exists() {
+pub(crate) fn forget(network: &str, sandbox: &str) -> Result<(), PluginError> {
+    if !path_of(sandbox).exists() {
         return Ok(());
     }
     let _lock = Lock::acquire("netfilter")?;
-    if let Ok(Some(record)) = read(sandbox) {
-        rules::remove(&record.network, sandbox)?;
+    if read(sandbox).ok().flatten().is_some_and(|record| record.network == network) {
+        rules::remove(network, sandbox)?;
     }
-    drop_record(sandbox);
+    drop_record(network, sandbox);
     Ok(())
 }
 
@@ -234,16 +232,19 @@ pub fn forget_gone() -> Result<(), PluginError> {
     for record in records {
         let wanted = format!("{}-{}-", record.network, record.sandbox);
         if !names.iter().any(|name| name.starts_with(&wanted)) {
-            forget(&record.sandbox)?;
+            forget(&record.network, &record.sandbox)?;
         }
     }
     Ok(())
 }
 
-/// Removes what is kept about a pod whose rules are gone.
-pub(crate) fn drop_record(sandbox: &str) {
-    // It may not be there; and a later attempt finds no rules for what stays.
-    drop(fs::remove_file(path_of(sandbox)));
+/// Removes what is kept about a pod whose rules in a network are gone, unless it is about another
+/// of its networks.
+pub(crate) fn drop_record(network: &str, sandbox: &str) {
+    if read(sandbox).ok().flatten().is_none_or(|record| record.network == network) {
+        // It may not be there; and a later attempt finds no rules for what stays.
+        drop(fs::remove_file(path_of(sandbox)));
+    }
 }
 
 fn path_of(sandbox: &str) -> PathBuf {
@@ -264,7 +265,7 @@ fn read(sandbox: &str) -> Result<Option<Published>, PublishError> {
 fn write(record: &Published) -> Result<(), PublishError> {
     let path = path_of(&record.sandbox);
     if record.ports.is_empty() {
-        drop_record(&record.sandbox);
+        drop_record(&record.network, &record.sandbox);
         return Ok(());
     }
     let text = serde_json::json!(record).to_string();

@@ -1,11 +1,12 @@
 //! The rules of a pod's host ports.
 
-use std::io;
+use std::{io, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
-    flows,
+    attached::{self, Own},
+    flows::{self, Flows},
     known::Known,
     localnet,
     mapping::{PortMapping, Protocol},
@@ -82,13 +83,22 @@ fn add_all(
     backend: Backend,
     mode: Mode,
 ) -> Result<(), PluginError> {
+    let before = Own::before(target);
+    if backend == Backend::Nftables {
+        attached::note(target, mode)?;
+    }
     for address in target.addresses {
         match backend {
-            Backend::Nftables => add_nft(target, *address, mappings, options, mode)?,
+            Backend::Nftables => add_nft(target, *address, mappings, options, mode, &before)?,
             Backend::Iptables => add_iptables(target, *address, mappings, options, mode)?,
         }
     }
-    end_flows(mappings)?;
+    let of_family = |is_v4: bool| target.addresses.iter().any(|net| net.addr().is_ipv4() == is_v4);
+    let flows = |is_v4: bool| {
+        let families = Some(is_v4).filter(|is_v4| of_family(*is_v4));
+        families.map_or_else(Vec::new, |is_v4| flows_to(mappings, is_v4, None))
+    };
+    end_flows(&flows(true), &flows(false))?;
     let four = target.addresses.iter().find(|address| address.addr().is_ipv4());
     match four {
         Some(four) if options.snat => localnet::open(four.addr(), backend),
@@ -96,10 +106,16 @@ fn add_all(
     }
 }
 
-fn end_flows(mappings: &[PortMapping]) -> Result<(), PluginError> {
-    let udp = mappings.iter().filter(|mapping| mapping.protocol == Protocol::Udp);
-    let ports: Vec<u16> = udp.map(|mapping| mapping.host_port).collect();
-    flows::end_udp(&ports)
+/// Flows of UDP to the mappings' ports: all, or those that were led to a pod.
+fn flows_to(mappings: &[PortMapping], is_v4: bool, pod: Option<IpAddr>) -> Vec<Flows> {
+    let udp = mappings
+        .iter()
+        .filter(|mapping| mapping.protocol == Protocol::Udp && mapping.is_for(is_v4));
+    udp.map(|mapping| Flows { port: mapping.host_port, host: mapping.destination(), pod }).collect()
+}
+
+fn end_flows(four: &[Flows], six: &[Flows]) -> Result<(), PluginError> {
+    flows::end_udp(four, six)
         .map_err(|error| PluginError::because("end old flows of the ports", &error))
 }
 
@@ -109,25 +125,27 @@ fn add_nft(
     mappings: &[PortMapping],
     options: &Options,
     mode: Mode,
+    before: &Own<'_>,
 ) -> Result<(), PluginError> {
     let mut script = script::nft(target.container, address, mappings, options);
     if mode == Mode::Replace {
         clean(&[], |cleaner| {
             let table = if address.addr().is_ipv4() { NFT } else { NFT6 };
-            mark_nft(cleaner, table, target.container)
+            mark_nft(cleaner, table, before)
         })?;
-    } else if has_nft_masquerade(target.container, address)? {
+    } else if has_nft_masquerade(target, address)? {
         let lines = script.lines().filter(|line| !line.contains(" masquerade comment "));
         script = lines.map(|line| format!("{line}\n")).collect();
     }
     nft::run(&script).map_err(|error| PluginError::because("map ports by nft", &error))
 }
 
-fn has_nft_masquerade(container: &str, address: IpNet) -> Result<bool, PluginError> {
+fn has_nft_masquerade(target: Target<'_>, address: IpNet) -> Result<bool, PluginError> {
     let table = if address.addr().is_ipv4() { NFT } else { NFT6 };
     let rules = Filter::open().and_then(|filter| filter.rules(table, Some("masquerading")));
     let rules = rules.map_err(|error| PluginError::because("list rules", &error))?;
-    Ok(rules.iter().any(|rule| rule.comment.as_deref() == Some(container)))
+    let own = Own::of(target);
+    Ok(rules.iter().any(|rule| own.has(rule)))
 }
 
 fn add_iptables(
@@ -260,8 +278,8 @@ impl Seen {
     }
 }
 
-/// Removes all host ports of a pod, of both backends and families, and ends their flows; gives
-/// whether there were any. The caller holds the lock.
+/// Removes all host ports that a pod has in a network, of both backends and families, and ends their
+/// flows. The caller holds the lock.
 ///
 /// # Errors
 /// When the tables cannot be read or changed.
@@ -272,6 +290,7 @@ pub(crate) fn remove(network: &str, container: &str) -> Result<(), PluginError> 
         known.remove(&dnat_chain(network, container));
         Some((filter, filter.generation().ok()?, known))
     });
+    let own = Own::noted(network, container);
     let udp = std::cell::RefCell::new(Vec::new());
     let has_changed = clean(&[NAT, NAT6], |cleaner| {
         let mut udp = udp.borrow_mut();
@@ -279,33 +298,34 @@ pub(crate) fn remove(network: &str, container: &str) -> Result<(), PluginError> 
         mark(cleaner, network, container, &mut udp)?;
         for table in [NFT, NFT6] {
             for chain in NFT_CHAINS {
-                let own = cleaner.look_at(table, chain)?.into_iter();
-                let own = own.filter(|rule| rule.comment.as_deref() == Some(container));
-                own.for_each(|rule| udp.extend(udp_ports(&rule)));
+                let rules = cleaner.look_at(table, chain)?.into_iter();
+                rules.filter(|rule| own.has(rule)).for_each(|rule| udp.extend(flows_of(&rule)));
             }
-            mark_nft(cleaner, table, container)?;
+            mark_nft(cleaner, table, &own)?;
         }
         Ok(())
     })?;
+    attached::forget(network, container);
     if let Some((filter, generation, known)) = before {
         known.save(filter, generation, has_changed.into());
     }
-    flows::end_udp(&udp.into_inner())
-        .map_err(|error| PluginError::because("end old flows of the ports", &error))
+    let (four, six): (Vec<Flows>, Vec<Flows>) =
+        udp.into_inner().into_iter().partition(|flows| flows.pod.is_some_and(|pod| pod.is_ipv4()));
+    end_flows(&four, &six)
 }
 
-/// Marks the chains of a pod's host ports in iptables, and gathers its ports of UDP.
+/// Marks the chains of a pod's host ports in iptables, and gathers its flows of UDP.
 fn mark(
     cleaner: &mut Cleaner,
     network: &str,
     container: &str,
-    udp: &mut Vec<u16>,
+    udp: &mut Vec<Flows>,
 ) -> io::Result<()> {
     let chain = dnat_chain(network, container);
     let old = snat_chain(network, container);
     for table in [NAT, NAT6] {
         for rule in cleaner.look_at(table, &chain)? {
-            udp.extend(udp_ports(&rule));
+            udp.extend(flows_of(&rule));
         }
         cleaner.chain(table, DISPATCH, &chain)?;
         cleaner.chain(table, OLD_DISPATCH, &old)?;
@@ -313,15 +333,21 @@ fn mark(
     Ok(())
 }
 
-fn mark_nft(cleaner: &mut Cleaner, table: Table, container: &str) -> io::Result<()> {
+fn mark_nft(cleaner: &mut Cleaner, table: Table, own: &Own<'_>) -> io::Result<()> {
     for chain in NFT_CHAINS {
-        cleaner.rules(table, chain, |rule| rule.comment.as_deref() == Some(container))?;
+        cleaner.rules(table, chain, |rule| own.has(rule))?;
     }
     Ok(())
 }
 
-fn udp_ports(rule: &Rule) -> Vec<u16> {
-    if rule.protocol == Some(Protocol::Udp.number()) { rule.ports.clone() } else { Vec::new() }
+/// Flows of UDP that a rule led to a pod.
+fn flows_of(rule: &Rule) -> Vec<Flows> {
+    let (Some(pod), true) = (rule.new_destination, rule.protocol == Some(Protocol::Udp.number()))
+    else {
+        return Vec::new();
+    };
+    let flows = |port: &u16| Flows { port: *port, host: rule.destination, pod: Some(pod) };
+    rule.ports.iter().map(flows).collect()
 }
 
 /// Removes some mappings of a pod that were appended, and the chain with the last one. The caller
@@ -346,7 +372,10 @@ pub(crate) fn remove_some(target: Target<'_>, mappings: &[PortMapping]) -> Resul
                     && rule.ports == [mapping.host_port]
             })
     };
+    let own_nft = Own::of(target);
+    let keeps_some = std::cell::Cell::new(false);
     clean(&[NAT, NAT6], |cleaner| {
+        keeps_some.set(false);
         for table in [NAT, NAT6] {
             let own = cleaner.look_at(table, &chain)?;
             if !own.is_empty() && own.iter().all(is_one) {
@@ -357,30 +386,36 @@ pub(crate) fn remove_some(target: Target<'_>, mappings: &[PortMapping]) -> Resul
             cleaner.rules(table, DISPATCH, is_entry)?;
         }
         for table in [NFT, NFT6] {
-            let is_own = |rule: &Rule| rule.comment.as_deref() == Some(target.container);
             let own = cleaner.look_at(table, "hostports")?;
-            let mut own = own.iter().filter(|rule| is_own(rule)).peekable();
-            if own.peek().is_some() && own.all(is_one) {
-                mark_nft(cleaner, table, target.container)?;
+            if own.iter().filter(|rule| own_nft.has(rule)).all(is_one) {
+                mark_nft(cleaner, table, &own_nft)?;
                 continue;
             }
-            cleaner.rules(table, "hostports", |rule| is_own(rule) && is_one(rule))?;
+            keeps_some.set(true);
+            cleaner.rules(table, "hostports", |rule| own_nft.has(rule) && is_one(rule))?;
         }
         Ok(())
     })?;
-    end_flows(mappings)
+    if !keeps_some.get() {
+        attached::forget(target.network, target.container);
+    }
+    let flows = |is_v4: bool| {
+        let pod = target.addresses.iter().map(IpNet::addr).find(|pod| pod.is_ipv4() == is_v4);
+        pod.map_or_else(Vec::new, |pod| flows_to(mappings, is_v4, Some(pod)))
+    };
+    end_flows(&flows(true), &flows(false))
 }
 
 /// Removes the host ports of the network's pods that are not among `valid`. The caller holds the
-/// lock. Rules of the nft backend name the pod alone: `is_own` says which pods are the network's.
+/// lock.
 ///
 /// # Errors
 /// When the tables cannot be read or changed.
-pub(crate) fn keep_only(
-    network: &str,
-    valid: &[Attachment],
-    gone_of_nft: &[String],
-) -> Result<(), PluginError> {
+pub(crate) fn keep_only(network: &str, valid: &[Attachment]) -> Result<(), PluginError> {
+    let gone_of_nft: Vec<String> = attached::noted(network)
+        .into_iter()
+        .filter(|container| !valid.iter().any(|pod| pod.container_id == *container))
+        .collect();
     let kept: Vec<String> =
         valid.iter().map(|pod| dnat_chain(network, &pod.container_id)).collect();
     let own = format!("dnat name: \"{network}\" id: \"");
@@ -398,13 +433,14 @@ pub(crate) fn keep_only(
             }
         }
         for table in [NFT, NFT6] {
-            for container in gone_of_nft {
-                mark_nft(cleaner, table, container)?;
+            for container in &gone_of_nft {
+                mark_nft(cleaner, table, &Own::noted(network, container))?;
             }
         }
         Ok(())
-    })
-    .map(drop)
+    })?;
+    gone_of_nft.iter().for_each(|container| attached::forget(network, container));
+    Ok(())
 }
 
 /// The first mapping that has no rule, as CHECK asks.
@@ -413,6 +449,7 @@ pub(crate) fn keep_only(
 /// When the tables cannot be read, and when a rule is missing.
 pub(crate) fn check(target: Target<'_>, mappings: &[PortMapping]) -> Result<(), PluginError> {
     let chain = dnat_chain(target.network, target.container);
+    let own_nft = Own::of(target);
     let found = std::cell::RefCell::new((Vec::new(), Vec::new()));
     clean(&[NAT, NAT6], |cleaner| {
         let mut rules = Vec::new();
@@ -424,7 +461,7 @@ pub(crate) fn check(target: Target<'_>, mappings: &[PortMapping]) -> Result<(), 
         }
         for table in [NFT, NFT6] {
             let all = cleaner.look_at(table, "hostports")?.into_iter();
-            let own = all.filter(|rule| rule.comment.as_deref() == Some(target.container));
+            let own = all.filter(|rule| own_nft.has(rule));
             rules.extend(own.clone());
             // There is one rule for all pods that leads to this chain.
             entries.extend(own);

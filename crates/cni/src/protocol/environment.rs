@@ -24,6 +24,8 @@ pub struct Environment {
     pub path: String,
     /// `CNI_NETNS_OVERRIDE`: the pod may be in the host's own namespace.
     pub namespace_override: String,
+    /// `DBUS_SYSTEM_BUS_ADDRESS`, where firewalld is asked; empty for the usual place.
+    pub bus: String,
 }
 
 impl Environment {
@@ -38,6 +40,7 @@ impl Environment {
             args: text("CNI_ARGS"),
             path: text("CNI_PATH"),
             namespace_override: text("CNI_NETNS_OVERRIDE"),
+            bus: text("DBUS_SYSTEM_BUS_ADDRESS"),
         }
     }
 

@@ -20,7 +20,7 @@ pub fn probe(bytes: &[u8]) {
             link: "eth0".to_owned(),
             args: args.clone(),
             path: "/nowhere".to_owned(),
-            namespace_override: String::new(),
+            ..Environment::default()
         };
         let Ok(call) = Call::new(command, environment, config, &Version::ALL) else { continue };
         for plugin in PLUGINS {

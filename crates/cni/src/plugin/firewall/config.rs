@@ -7,6 +7,8 @@ use crate::protocol::{Call, CniResult, PluginError};
 
 /// Longest name of a chain, in bytes.
 const CHAIN_NAME: usize = 28;
+/// The zone that pods are put in when the configuration names none.
+const ZONE: &str = "trusted";
 
 /// The keys as they are written.
 #[derive(Debug, Default, Deserialize)]
@@ -14,7 +16,19 @@ const CHAIN_NAME: usize = 28;
 struct Keys {
     backend: String,
     iptables_admin_chain_name: String,
+    firewalld_zone: String,
     ingress_policy: String,
+}
+
+/// Who lets a pod's traffic through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// firewalld where it runs, and rules otherwise.
+    Automatic,
+    /// Rules of the filter table.
+    Iptables,
+    /// A zone of firewalld.
+    Firewalld,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +42,9 @@ enum Policy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Config {
     pub(super) admin_chain: String,
+    pub(super) backend: Backend,
+    /// The zone of firewalld that pods are to be in.
+    pub(super) zone: String,
     policy: Policy,
 }
 
@@ -35,9 +52,11 @@ impl Config {
     /// Reads and checks the keys.
     pub(super) fn read(call: &Call) -> Result<Self, PluginError> {
         let keys: Keys = call.config()?;
-        check_backend(&keys.backend)?;
+        let zone = Some(keys.firewalld_zone).filter(|zone| !zone.is_empty());
         Ok(Self {
             admin_chain: admin_chain(keys.iptables_admin_chain_name)?,
+            backend: backend(&keys.backend)?,
+            zone: zone.unwrap_or_else(|| ZONE.to_owned()),
             policy: policy(&keys.ingress_policy)?,
         })
     }
@@ -59,17 +78,16 @@ impl Config {
     }
 }
 
-/// firewalld is spoken to over D-Bus, which this program does not bring.
-fn check_backend(name: &str) -> Result<(), PluginError> {
-    let problem = match name {
-        "" | "iptables" => return Ok(()),
-        "firewalld" => {
-            "is \"firewalld\", which crilet's plugin does not speak to: use \"iptables\", and let \
-             firewalld trust the pods by `firewall-cmd --zone=trusted --add-source=SUBNET`"
-        }
-        _ => "must be \"iptables\"",
-    };
-    Err(PluginError::config("backend", problem))
+fn backend(name: &str) -> Result<Backend, PluginError> {
+    match name {
+        "" => Ok(Backend::Automatic),
+        "iptables" => Ok(Backend::Iptables),
+        "firewalld" => Ok(Backend::Firewalld),
+        other => Err(PluginError::config(
+            "backend",
+            format_args!("is \"{other}\", but must be \"iptables\" or \"firewalld\""),
+        )),
+    }
 }
 
 fn policy(text: &str) -> Result<Policy, PluginError> {

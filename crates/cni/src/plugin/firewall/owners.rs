@@ -27,16 +27,20 @@ struct Owner {
     /// Path of the pod's network namespace, and its number, which tells it from a later one.
     namespace: String,
     inode: u64,
+    /// The zone of firewalld that the address is in; none when rules let it through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
 }
 
 impl Owner {
-    fn of(call: &Call) -> Self {
+    fn of(call: &Call, zone: Option<&str>) -> Self {
         Self {
             network: call.network.clone(),
             container: call.container_id().to_owned(),
             link: call.link().to_owned(),
             namespace: call.environment.namespace.clone(),
             inode: call.environment.namespace().and_then(inode).unwrap_or_default(),
+            zone: zone.map(str::to_owned),
         }
     }
 
@@ -54,6 +58,13 @@ fn inode(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
+/// An address that is let through, and where: in a zone of firewalld, or by rules.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Held {
+    pub(super) address: IpAddr,
+    pub(super) zone: Option<String>,
+}
+
 /// What was known of an address before it was claimed.
 #[derive(Debug)]
 pub(super) struct Claim(IpAddr, Option<Vec<u8>>);
@@ -65,23 +76,24 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    pub(super) fn open() -> Result<Self, PluginError> {
-        Self::at(Path::new(DIRECTORY))
-    }
-
-    fn at(directory: &Path) -> Result<Self, PluginError> {
-        fs::create_dir_all(directory)
-            .map_err(|cause| failed("make directory", directory, &cause))?;
-        Ok(Self { directory: directory.to_owned() })
+    pub(super) fn new() -> Self {
+        Self { directory: DIRECTORY.into() }
     }
 
     fn path(&self, address: IpAddr) -> PathBuf {
         self.directory.join(address.to_string())
     }
 
-    /// Notes addresses as those of the call's attachment.
-    pub(super) fn claim(&self, list: &[IpAddr], call: &Call) -> Result<Vec<Claim>, PluginError> {
-        let content = serde_json::to_vec(&Owner::of(call))
+    /// Notes addresses as those of the call's attachment, and the zone that they come into.
+    pub(super) fn claim(
+        &self,
+        list: &[IpAddr],
+        call: &Call,
+        zone: Option<&str>,
+    ) -> Result<Vec<Claim>, PluginError> {
+        fs::create_dir_all(&self.directory)
+            .map_err(|cause| failed("make directory", &self.directory, &cause))?;
+        let content = serde_json::to_vec(&Owner::of(call, zone))
             .map_err(|error| PluginError::because("note whose an address is", &error))?;
         let mut claims = Vec::new();
         for address in list {
@@ -125,9 +137,8 @@ impl Owners {
     }
 
     /// Addresses of the call's attachment.
-    pub(super) fn of(&self, call: &Call) -> Result<Vec<IpAddr>, PluginError> {
-        let all = self.read_all()?.into_iter();
-        Ok(all.filter(|(_, owner)| owner.is(call)).map(|(address, _)| address).collect())
+    pub(super) fn of(&self, call: &Call) -> Result<Vec<Held>, PluginError> {
+        self.held(|owner| owner.is(call))
     }
 
     /// Whether an address has come to another attachment whose pod is there.
@@ -141,25 +152,27 @@ impl Owners {
         &self,
         valid: &[Attachment],
         network: &str,
-    ) -> Result<Vec<IpAddr>, PluginError> {
-        let is_gone = |owner: &Owner| {
+    ) -> Result<Vec<Held>, PluginError> {
+        self.held(|owner| {
             let attachment =
                 Attachment { container_id: owner.container.clone(), link: owner.link.clone() };
             owner.network == network && !valid.contains(&attachment)
-        };
-        let all = self.read_all()?.into_iter();
-        Ok(all.filter(|(_, owner)| is_gone(owner)).map(|(address, _)| address).collect())
+        })
     }
 
-    fn read_all(&self) -> Result<Vec<(IpAddr, Owner)>, PluginError> {
-        let entries = fs::read_dir(&self.directory)
-            .map_err(|cause| failed("read", &self.directory, &cause))?;
-        let owners = entries.filter_map(|entry| {
+    /// Addresses whose owner is wanted; none before the first claim.
+    fn held(&self, is_wanted: impl Fn(&Owner) -> bool) -> Result<Vec<Held>, PluginError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|cause| failed("read", &self.directory, &cause))?,
+        };
+        let held = entries.filter_map(|entry| {
             let entry = entry.ok()?;
             let address = entry.file_name().to_str()?.parse().ok()?;
-            Some((address, read(&fs::read(entry.path()).ok()?)?))
+            let owner = read(&fs::read(entry.path()).ok()?).filter(&is_wanted)?;
+            Some(Held { address, zone: owner.zone })
         });
-        Ok(owners.collect())
+        Ok(held.collect())
     }
 }
 

@@ -100,14 +100,15 @@ fn isolating(isolation: &Isolation) -> (Vec<String>, Vec<Rule>) {
     (vec![STAGE_1.to_owned(), STAGE_2.to_owned()], rules)
 }
 
-/// What must be there for pods with these addresses of one family.
+/// What must be there for pods with these addresses of one family; without a chain for the
+/// administrator no rules of addresses.
 fn wanted(
-    admin: &str,
+    admin: Option<&str>,
     addresses: &[IpAddr],
     isolation: Option<&Isolation>,
 ) -> (Vec<String>, Vec<Rule>) {
     let (mut chains, mut rules) = (Vec::new(), Vec::new());
-    if !addresses.is_empty() {
+    if let Some(admin) = admin.filter(|_| !addresses.is_empty()) {
         (chains, rules) = shared(admin);
         rules.extend(addresses.iter().flat_map(|address| of_address(*address)));
     }
@@ -139,7 +140,7 @@ impl Listing<'_> {
     /// A transaction that adds what is missing; `None` when nothing is.
     pub(super) fn adding(
         self,
-        admin: &str,
+        admin: Option<&str>,
         addresses: &[IpAddr],
         isolation: Option<&Isolation>,
     ) -> Option<String> {
@@ -163,7 +164,7 @@ impl Listing<'_> {
     /// The first thing that is not there, as `iptables-save` would list it.
     pub(super) fn missing(
         self,
-        admin: &str,
+        admin: Option<&str>,
         addresses: &[IpAddr],
         isolation: Option<&Isolation>,
     ) -> Option<String> {
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn what_is_there_is_not_added_again() {
         let pod: IpAddr = POD.parse().unwrap();
-        let script = Listing(&[]).adding("CNI-ADMIN", &[pod], None).unwrap();
+        let script = Listing(&[]).adding(Some("CNI-ADMIN"), &[pod], None).unwrap();
         assert_eq!(
             script,
             "*filter\n-N CNI-FORWARD\n-N CNI-ADMIN\n\
@@ -208,12 +209,12 @@ mod tests {
              -A CNI-FORWARD -m comment --comment \"CNI firewall plugin admin overrides\" -j CNI-ADMIN\n\
              -A CNI-FORWARD -s 10.1.0.5/32 -j ACCEPT",
         );
-        let script = Listing(&saved).adding("CNI-ADMIN", &[pod], None).unwrap();
+        let script = Listing(&saved).adding(Some("CNI-ADMIN"), &[pod], None).unwrap();
         let only =
             "-A CNI-FORWARD -d 10.1.0.5/32 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
         assert_eq!(script, format!("*filter\n{only}\nCOMMIT\n"));
-        assert_eq!(Listing(&saved).missing("CNI-ADMIN", &[pod], None).as_deref(), Some(only));
-        assert_eq!(Listing(&saved).missing("X", &[], None), None);
+        assert_eq!(Listing(&saved).missing(Some("CNI-ADMIN"), &[pod], None).as_deref(), Some(only));
+        assert_eq!(Listing(&saved).missing(Some("X"), &[], None), None);
     }
 
     #[test]

@@ -50,9 +50,9 @@ fn families(addresses: &[IpAddr]) -> impl Iterator<Item = (Family, Vec<IpAddr>)>
 }
 
 /// Adds what pods with these addresses need, in each family all or nothing, and nothing at all when
-/// one fails.
+/// one fails. Without a chain for the administrator, somebody else lets the addresses through.
 pub(super) fn add(
-    admin: &str,
+    admin: Option<&str>,
     addresses: &[IpAddr],
     isolation: Option<&Isolation>,
 ) -> Result<(), PluginError> {
@@ -62,7 +62,7 @@ pub(super) fn add(
         let added = table.change(|listing| listing.adding(admin, &own, isolation));
         if let Err(failure) = added {
             // Of the other family; the failure is what to tell.
-            drop(remove(addresses));
+            drop(admin.map(|_| remove(addresses)));
             return Err(failure);
         }
     }
@@ -82,7 +82,7 @@ pub(super) fn remove(addresses: &[IpAddr]) -> Result<(), PluginError> {
 
 /// Looks whether everything is there; unlike the reference, makes no chains.
 pub(super) fn check(
-    admin: &str,
+    admin: Option<&str>,
     addresses: &[IpAddr],
     isolation: Option<&Isolation>,
 ) -> Result<(), PluginError> {

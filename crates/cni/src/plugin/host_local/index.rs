@@ -8,7 +8,6 @@
 //! where to look: the lease decides.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     net::IpAddr,
     os::unix::fs::{DirBuilderExt, MetadataExt},
@@ -27,7 +26,9 @@ const OWNER: usize = 16;
 pub(super) struct Index {
     /// State of the store's directory that the owners were read in.
     stamp: String,
-    owners: BTreeMap<IpAddr, String>,
+    /// An address, a blank and its owner's hash on each line, as the file has them: a call looks for
+    /// one owner and changes one line, so they are not taken apart.
+    owners: String,
 }
 
 impl Index {
@@ -47,10 +48,7 @@ impl Index {
     /// Keeps the owners for the next call. A failure costs time and nothing else.
     pub(super) fn save(&self, directory: &Path) {
         let Ok(stamp) = stamp(directory) else { return };
-        let mut text = format!("{stamp}\n");
-        for (address, owner) in &self.owners {
-            text.extend([address.to_string().as_str(), " ", owner, "\n"]);
-        }
+        let text = format!("{stamp}\n{}", self.owners);
         drop(
             fs::DirBuilder::new()
                 .recursive(true)
@@ -61,21 +59,36 @@ impl Index {
     }
 
     pub(super) fn rebuild(&mut self, leases: &[(IpAddr, String)]) {
-        self.owners = leases.iter().map(|(address, text)| (*address, hash(text, OWNER))).collect();
+        self.owners.clear();
+        for (address, text) in leases {
+            self.push(*address, text);
+        }
     }
 
     pub(super) fn add(&mut self, address: IpAddr, content: &str) {
-        self.owners.insert(address, hash(content, OWNER));
+        self.remove(address);
+        self.push(address, content);
+    }
+
+    fn push(&mut self, address: IpAddr, content: &str) {
+        let owner = hash(content, OWNER);
+        self.owners.extend([address.to_string().as_str(), " ", owner.as_str(), "\n"]);
     }
 
     pub(super) fn remove(&mut self, address: IpAddr) {
-        self.owners.remove(&address);
+        let start = format!("{address} ");
+        let lines = self.owners.split_inclusive('\n');
+        let before: usize = lines.take_while(|line| !line.starts_with(&start)).map(str::len).sum();
+        let length = self.owners.get(before..).and_then(|rest| rest.find('\n'));
+        if let Some(length) = length {
+            self.owners.replace_range(before..=before + length, "");
+        }
     }
 
     pub(super) fn addresses_of(&self, content: &str) -> Vec<IpAddr> {
-        let owner = hash(content, OWNER);
-        let own = self.owners.iter().filter(|(_, other)| **other == owner);
-        own.map(|(address, _)| *address).collect()
+        let end = format!(" {}", hash(content, OWNER));
+        let own = self.owners.lines().filter_map(|line| line.strip_suffix(&end));
+        own.filter_map(|address| address.parse().ok()).collect()
     }
 }
 
@@ -89,14 +102,11 @@ fn stamp(directory: &Path) -> io::Result<String> {
     Ok(format!("{}:{}:{}.{:09}", meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec()))
 }
 
+/// A file that ends within a line was not written whole.
 fn parse(text: &str) -> Option<Index> {
-    let mut lines = text.lines();
-    let stamp = lines.next()?.to_owned();
-    let owners = lines.map(|line| {
-        let (address, owner) = line.split_once(' ')?;
-        Some((address.parse().ok()?, owner.to_owned()))
-    });
-    Some(Index { stamp, owners: owners.collect::<Option<_>>()? })
+    let (stamp, owners) = text.split_once('\n')?;
+    (owners.is_empty() || owners.ends_with('\n'))
+        .then(|| Index { stamp: stamp.to_owned(), owners: owners.to_owned() })
 }
 
 #[cfg(test)]
@@ -107,9 +117,27 @@ mod tests {
     fn a_broken_index_is_none() {
         assert!(parse("").is_none());
         assert!(parse("1:2:3.000000004\n10.0.0.2").is_none());
-        assert!(parse("1:2:3.000000004\nnobody 0123").is_none());
         let index = parse("1:2:3.000000004\n10.0.0.2 0123\n").unwrap();
-        assert_eq!(index.owners.len(), 1);
+        assert_eq!(index.owners, "10.0.0.2 0123\n");
+    }
+
+    #[test]
+    fn lines_come_and_go_alone() {
+        let address = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let mut index = Index::default();
+        for text in ["10.0.0.2", "10.0.0.22", "fd00::2"] {
+            index.add(address(text), "one");
+        }
+        index.add(address("10.0.0.22"), "two");
+        assert_eq!(index.addresses_of("one"), [address("10.0.0.2"), address("fd00::2")]);
+        assert_eq!(index.addresses_of("two"), [address("10.0.0.22")]);
+        index.remove(address("10.0.0.2"));
+        index.remove(address("10.0.0.3"));
+        assert_eq!(index.addresses_of("one"), [address("fd00::2")]);
+        assert_eq!(index.addresses_of("two"), [address("10.0.0.22")]);
+        index.rebuild(&[(address("10.0.0.9"), "one".to_owned())]);
+        assert_eq!(index.addresses_of("one"), [address("10.0.0.9")]);
+        assert!(index.addresses_of("two").is_empty());
     }
 
     #[test]

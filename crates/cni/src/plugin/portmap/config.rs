@@ -1,21 +1,15 @@
-//! The configuration of `portmap`, and which pods of a network have rules that do not name it.
+//! The configuration of `portmap`.
 
-use std::{
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
 use crate::{
     netfilter::masquerade::Backend,
     ports::{PortMapping, Protocol, conflict, script::Options},
-    protocol::{Call, Code, PluginError},
+    protocol::{Call, PluginError},
 };
 
-/// Rules of the nft backend carry the pod's id alone; whose network it is in is kept here, for GC.
-const REMEMBERED: &str = "/run/crilet/hostports";
 const MARK_BITS: std::ops::RangeInclusive<i64> = 0..=31;
 
 /// What the plugin works with.
@@ -150,34 +144,4 @@ fn backend(written: &Written) -> Result<Backend, PluginError> {
         }
     }
     Ok(chosen)
-}
-
-fn path_of(network: &str, container: &str) -> PathBuf {
-    Path::new(REMEMBERED).join(network).join(container)
-}
-
-/// Keeps whose network a pod is in, when its rules will not tell.
-pub(super) fn remember(call: &Call, backend: Backend) -> Result<(), PluginError> {
-    if backend == Backend::Iptables {
-        return Ok(());
-    }
-    let path = path_of(&call.network, call.container_id());
-    let written =
-        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, b""));
-    written.map_err(|cause| {
-        PluginError::new(Code::Io, format!("failed to write `{}`: {cause}", path.display()))
-    })
-}
-
-/// Forgets a pod.
-pub(super) fn forget(network: &str, container: &str) {
-    // It may never have been kept, or its directory may hold others.
-    drop(fs::remove_file(path_of(network, container)));
-    drop(fs::remove_dir(Path::new(REMEMBERED).join(network)));
-}
-
-/// Pods of a network whose rules do not tell it.
-pub(super) fn remembered(network: &str) -> Vec<String> {
-    let entries = fs::read_dir(Path::new(REMEMBERED).join(network)).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
