@@ -1,6 +1,6 @@
 //! The kernel's table of flows.
 
-use std::io;
+use std::{io, net::IpAddr};
 
 use nix::errno::Errno;
 
@@ -12,8 +12,12 @@ const GET: u16 = 1;
 const DELETE: u16 = 2;
 
 const TUPLE_ORIGINAL: u16 = 1;
+const TUPLE_REPLY: u16 = 2;
 const ZONE: u16 = 18;
 const FILTER: u16 = 25;
+const TUPLE_ADDRESSES: u16 = 1;
+const SOURCE_V4: u16 = 1;
+const SOURCE_V6: u16 = 3;
 const TUPLE_PROTOCOL: u16 = 2;
 const PROTOCOL_NUMBER: u16 = 1;
 const PROTOCOL_DESTINATION: u16 = 3;
@@ -38,9 +42,22 @@ const fn kind(message: u16) -> u16 {
 /// The kernel lists only flows of UDP, and with a single port only those to it. Kernels before 5.8
 /// do not filter and list all.
 pub(crate) fn end_udp(filter: &Filter, family: u8, ports: &[u16]) -> io::Result<()> {
+    end_udp_where(filter, family, ports, |_, _| true).map(drop)
+}
+
+/// As [`end_udp`], but only those that `is_wanted` picks by the port and by who answers; gives how many.
+pub(crate) fn end_udp_where(
+    filter: &Filter,
+    family: u8,
+    ports: &[u16],
+    is_wanted: impl Fn(u16, IpAddr) -> bool,
+) -> io::Result<usize> {
     let mut found = Vec::new();
     let listed = filter.ask(question(family, ports), |message, body| {
-        if message == kind(NEW) && is_to(body, ports) {
+        let ends = port_of(body).zip(answers(body));
+        let is_one =
+            ends.is_some_and(|(port, answers)| ports.contains(&port) && is_wanted(port, answers));
+        if message == kind(NEW) && is_one {
             found.push((
                 find(body, TUPLE_ORIGINAL).unwrap_or_default().to_vec(),
                 find(body, ZONE).map(<[u8]>::to_vec),
@@ -49,7 +66,7 @@ pub(crate) fn end_udp(filter: &Filter, family: u8, ports: &[u16]) -> io::Result<
     });
     match listed {
         // The kernel, or this namespace, tracks nothing of the family.
-        Err(error) if is_untracked(&error) => return Ok(()),
+        Err(error) if is_untracked(&error) => return Ok(0),
         // What changed meanwhile are other flows.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
         other => other?,
@@ -69,7 +86,7 @@ pub(crate) fn end_udp(filter: &Filter, family: u8, ports: &[u16]) -> io::Result<
             other => other?,
         }
     }
-    Ok(())
+    Ok(found.len())
 }
 
 fn is_untracked(error: &io::Error) -> bool {
@@ -91,10 +108,18 @@ fn question(family: u8, ports: &[u16]) -> Message {
     message.nested(TUPLE_ORIGINAL, &tuple).nested(FILTER, &wanted)
 }
 
-fn is_to(body: &[u8], ports: &[u16]) -> bool {
-    let tuple = find(body, TUPLE_ORIGINAL).unwrap_or_default();
-    let protocol = find(tuple, TUPLE_PROTOCOL).unwrap_or_default();
-    let number = find(protocol, PROTOCOL_NUMBER).and_then(|bytes| bytes.first().copied());
-    let port = find(protocol, PROTOCOL_DESTINATION).and_then(|bytes| bytes.try_into().ok());
-    number == Some(UDP) && port.is_some_and(|port| ports.contains(&u16::from_be_bytes(port)))
+/// The port that the first packet went to, of a flow of UDP.
+fn port_of(body: &[u8]) -> Option<u16> {
+    let protocol = find(find(body, TUPLE_ORIGINAL)?, TUPLE_PROTOCOL)?;
+    let number = find(protocol, PROTOCOL_NUMBER)?.first().copied();
+    let port = find(protocol, PROTOCOL_DESTINATION)?.try_into().ok()?;
+    (number == Some(UDP)).then(|| u16::from_be_bytes(port))
+}
+
+/// Who answers.
+fn answers(body: &[u8]) -> Option<IpAddr> {
+    let addresses = find(find(body, TUPLE_REPLY)?, TUPLE_ADDRESSES)?;
+    let four = find(addresses, SOURCE_V4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    let six = find(addresses, SOURCE_V6).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    four.map(IpAddr::from).or_else(|| six.map(IpAddr::from))
 }
