@@ -1,5 +1,6 @@
 //! `crilet net` on hosts of their own.
 
 mod bed;
+mod doctor;
 mod ports;
 mod trace;

@@ -1,6 +1,7 @@
 //! `crilet net`: the network of the node, explained.
 
 mod check;
+mod doctor;
 mod ls;
 mod ports;
 mod snapshot;
@@ -31,6 +32,8 @@ enum NetVerb {
     Check(check::CheckArgs),
     /// List published ports: where they lead, whose they are, and what gets in their way
     Ports(ports::PortsArgs),
+    /// Find what is wrong with the node's network, and mend what can be mended safely
+    Doctor(doctor::DoctorArgs),
     /// Follow a packet through the node, rule by rule, and say how it ends
     Trace(trace::TraceArgs),
     /// Write down the whole network of the node, for the other verbs and for colleagues
@@ -43,6 +46,7 @@ pub(crate) async fn run(global: &Global, args: NetArgs) -> Result<ExitCode, CliE
         NetVerb::Ls(args) => ls::run(&args).await,
         NetVerb::Check(args) => check::run(&args).await,
         NetVerb::Ports(args) => ports::run(global, &args).await,
+        NetVerb::Doctor(args) => doctor::run(global, &args).await,
         NetVerb::Trace(args) => trace::run(global, &args).await,
         NetVerb::Snapshot(args) => snapshot::run(global, &args).await,
     }

@@ -2,12 +2,14 @@
 //!
 //! - [`config`] reads network configurations as runtimes do: which file wins, and what is wrong.
 //! - [`snapshot`] reads the node's whole network at one moment, and from files.
+//! - [`doctor`] finds what is wrong with the node, and mends what can be mended safely.
 //! - [`join`] brings pods, namespaces, leases and attachments together.
 //! - [`ports`] finds what is published, by whom, and whether it can work.
 //! - [`ruleset`] understands the rules of all packet filters.
 //! - [`trace`] follows a packet, and says how it ends.
 
 pub mod config;
+pub mod doctor;
 pub mod join;
 pub mod ports;
 pub mod ruleset;
