@@ -3,4 +3,5 @@
 mod bed;
 mod doctor;
 mod ports;
+mod show;
 mod trace;
