@@ -155,6 +155,21 @@ pub(crate) enum CliError {
     /// The network of the node cannot be told.
     #[error(transparent)]
     Network(#[from] SnapshotError),
+    /// The node could not be looked at.
+    #[error(transparent)]
+    NotLooked(Box<CliError>),
+    /// Something could not be read, so that it is not known what belongs to live pods.
+    #[error("nothing was mended, for not all could be read: {problem}")]
+    Blind { problem: String },
+    /// Changes need a person's word, or --yes.
+    #[error("nothing was mended, for standard input is no terminal to ask at")]
+    NobodyToAsk,
+    /// A person said no.
+    #[error("nothing was mended, for the answer was not yes")]
+    Declined,
+    /// Rules changed each time between looking and mending.
+    #[error("nothing was mended, for the packet filter changes all the time")]
+    RulesChange,
     /// A way that a packet cannot be sent.
     #[error("invalid value `{value}`: expected {expected}")]
     Trace { value: String, expected: &'static str },
@@ -262,12 +277,15 @@ impl CliError {
             Self::Logs(LogError::Runtime(error)) if error.is_unreachable() => NO_RUNTIME,
             Self::Logs(_) | Self::KubeletsPod { .. } => FAILED,
             Self::Pattern(_)
+            | Self::NobodyToAsk
             | Self::Setting { .. }
             | Self::NoContainerPath { .. }
             | Self::Trace { .. }
             | Self::PortTwice { .. } => USAGE,
             Self::Stream(error) => stream_code(error),
             Self::NoTerminal
+            | Self::Declined
+            | Self::RulesChange
             | Self::Terminal(_)
             | Self::Input(_)
             | Self::Listen { .. }
@@ -291,6 +309,8 @@ impl CliError {
             | Self::NoManifests { .. }
             | Self::Url { .. }
             | Self::Serve(RunError::Config(_))
+            | Self::Blind { .. }
+            | Self::NotLooked(_)
             | Self::Network(_) => BAD_INPUT,
             Self::Images { .. }
             | Self::Write(_)
@@ -306,6 +326,10 @@ impl CliError {
             Self::Discovery(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
             Self::Stream(error) => error.hint(),
+            Self::NotLooked(error) => error.hint(),
+            Self::NobodyToAsk => {
+                Some("--dry-run shows what would be done, --yes does it".to_owned())
+            }
             Self::SeveralContainers { pod, names } => {
                 Some(format!("write {pod}/{}", names.first().map_or("CONTAINER", |name| name)))
             }

@@ -13,7 +13,7 @@ use crilet_network::{
 };
 
 use super::{
-    FINDINGS,
+    FINDINGS, one,
     source::{SourceArgs, tell_problems},
 };
 use crate::{errors::CliError, global::Global, output, values::Format};
@@ -120,14 +120,6 @@ fn request(args: &TraceArgs, node: &Node<'_>) -> Result<Request, CliError> {
         }
     };
     Ok(Request { from, to, port, protocol })
-}
-
-fn one(node: &Node<'_>, pod: &str) -> Result<usize, CliError> {
-    match node.find(pod).as_slice() {
-        [place] => Ok(*place),
-        [] => Err(CliError::NoNamespace { pod: pod.to_owned(), count: 0 }),
-        more => Err(CliError::NoNamespace { pod: pod.to_owned(), count: more.len() }),
-    }
 }
 
 fn address_of(node: &Node<'_>, place: usize) -> Option<IpAddr> {

@@ -4,6 +4,7 @@
 //! - [`Network`] is the network that crilet ships: which subnets it has, and its conflist.
 //! - [`choose`] finds subnets that nothing on this host uses.
 //! - [`netfilter`] speaks to the kernel, for those who read what plugins made.
+//! - [`mend`] puts right what plugins left behind or lost.
 //! - [`remove_bridge`] and [`clean_chains`] take away what plugins leave behind.
 
 mod bus;
@@ -15,6 +16,7 @@ mod install;
 mod kernel;
 mod leftovers;
 mod lock;
+pub mod mend;
 pub mod netfilter;
 mod network;
 mod plugin;

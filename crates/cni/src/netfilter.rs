@@ -15,6 +15,7 @@ pub(crate) mod rule;
 pub(crate) mod tables;
 mod wire;
 
+pub use masquerade::masquerade_mark;
 pub use names::{dnat_chain, masquerade_chain};
 pub use rule::split_words;
 pub use wire::{Filter, Kind, Message, attributes, find, number, push, text};

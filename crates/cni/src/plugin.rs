@@ -21,7 +21,9 @@ mod vlan;
 
 use crate::protocol::Plugin;
 
+pub(crate) use bridge::{SPOOF_BASE, SPOOF_TABLE};
 pub use dhcp::daemon as dhcp_daemon;
+pub(crate) use host_local::lock as lock_leases;
 
 /// All plugins of the multi-call program.
 pub const PLUGINS: &[&dyn Plugin] = &[

@@ -89,18 +89,45 @@ pub(crate) fn end_udp(
     wanted: &[Flows],
     is_own: &dyn Fn(IpAddr) -> bool,
 ) -> io::Result<()> {
-    let family = if is_v4 { INET } else { INET6 };
+    let is_meant = |flow: Flow| wanted.iter().any(|one| one.have(flow, is_own));
+    end(filter, family(is_v4), question(family(is_v4), wanted), is_meant).map(drop)
+}
+
+/// Ends the flows of UDP of a family that came to one of these ports and are answered by the address
+/// beside it, wherever they were sent; gives how many.
+pub(crate) fn end_udp_answered_by(
+    filter: &Filter,
+    is_v4: bool,
+    ends: &[(u16, IpAddr)],
+) -> io::Result<usize> {
+    let wanted: Vec<Flows> =
+        ends.iter().map(|&(port, pod)| Flows { port, host: None, pod: Some(pod) }).collect();
+    let is_meant = |flow: Flow| ends.contains(&(flow.port, flow.answers));
+    end(filter, family(is_v4), question(family(is_v4), &wanted), is_meant)
+}
+
+fn family(is_v4: bool) -> u8 {
+    if is_v4 { INET } else { INET6 }
+}
+
+/// Lists flows, and ends those that are meant; gives how many.
+fn end(
+    filter: &Filter,
+    family: u8,
+    question: Message,
+    is_meant: impl Fn(Flow) -> bool,
+) -> io::Result<usize> {
     let mut found = Vec::new();
-    let listed = filter.ask(question(family, wanted), |message, body| {
+    let listed = filter.ask(question, |message, body| {
         let flow = (message == kind(NEW)).then(|| read(body)).flatten();
-        if flow.is_some_and(|flow| wanted.iter().any(|one| one.have(flow, is_own))) {
+        if flow.is_some_and(&is_meant) {
             let own = |number: u16| find(body, number).map(<[u8]>::to_vec);
             found.push((own(TUPLE_ORIGINAL).unwrap_or_default(), own(ZONE), own(ID)));
         }
     });
     match listed {
         // The kernel, or this namespace, tracks nothing of the family.
-        Err(error) if is_untracked(&error) => return Ok(()),
+        Err(error) if is_untracked(&error) => return Ok(0),
         // What changed meanwhile are other flows.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
         other => other?,
@@ -121,7 +148,7 @@ pub(crate) fn end_udp(
             other => other?,
         }
     }
-    Ok(())
+    Ok(found.len())
 }
 
 fn is_untracked(error: &io::Error) -> bool {

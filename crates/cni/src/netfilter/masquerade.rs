@@ -20,8 +20,8 @@ use crate::{
     protocol::{Attachment, PluginError},
 };
 
-const NFT_TABLE: Table = Table::new(TableFamily::Inet, "cni_plugins_masquerade");
-const NFT_CHAIN: &str = "masq_checks";
+pub(crate) const NFT_TABLE: Table = Table::new(TableFamily::Inet, "cni_plugins_masquerade");
+pub(crate) const NFT_CHAIN: &str = "masq_checks";
 /// Longest comment that nft takes, in bytes.
 const NFT_COMMENT: usize = 128;
 
@@ -53,8 +53,7 @@ pub(crate) struct Pod<'a> {
 
 impl Pod<'_> {
     fn nft_prefix(&self) -> String {
-        let instance = format!("{}:{}", self.link, self.container);
-        format!("{}-{}", hash(self.network, 16), hash(&instance, 16))
+        masquerade_mark(self.network, self.container, self.link)
     }
 
     fn nft_comment(&self) -> String {
@@ -67,6 +66,13 @@ impl Pod<'_> {
         );
         whole.get(..NFT_COMMENT).map_or_else(|| whole.clone(), str::to_owned)
     }
+}
+
+/// What the comment of nft's masquerading of an attachment begins with.
+#[must_use]
+pub fn masquerade_mark(network: &str, container: &str, link: &str) -> String {
+    let instance = format!("{link}:{container}");
+    format!("{}-{}", hash(network, 16), hash(&instance, 16))
 }
 
 /// Makes the rules for a pod's addresses; those that it had before go.

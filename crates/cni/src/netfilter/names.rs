@@ -28,6 +28,11 @@ pub(crate) fn snat_chain(network: &str, container: &str) -> String {
     format!("CNI-SN-{}", hash(&format!("{network}{container}"), 21))
 }
 
+/// The link by which `bandwidth` limits what a container sends.
+pub(crate) fn limiting_link(network: &str, container: &str) -> String {
+    format!("bwp{}", hash(&format!("{network}{container}"), 12))
+}
+
 /// The comment `name: "NETWORK" id: "CONTAINER"`.
 pub(crate) fn comment(network: &str, container: &str) -> String {
     format!("name: \"{network}\" id: \"{container}\"")

@@ -261,7 +261,7 @@ fn host_link(netlink: &Netlink, result: &CniResult, call: &Call) -> Result<Link,
 
 /// Name of the link, as the reference makes it.
 fn name(call: &Call) -> String {
-    format!("bwp{}", names::hash(&format!("{}{}", call.network, call.container_id()), 12))
+    names::limiting_link(&call.network, call.container_id())
 }
 
 /// None of the three parts can hold a slash.

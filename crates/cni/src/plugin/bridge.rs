@@ -11,6 +11,8 @@ mod gateway;
 mod ports;
 mod spoof;
 
+pub(crate) use spoof::{BASE as SPOOF_BASE, TABLE as SPOOF_TABLE};
+
 use crate::{
     delegate,
     kernel::{Namespace, Netlink, mac_text},

@@ -85,6 +85,15 @@ impl Plugin for HostLocal {
     }
 }
 
+/// Locks the leases in a directory against all who change them, until what is given is dropped; `None`
+/// when there is no such directory.
+///
+/// # Errors
+/// When they cannot be locked.
+pub(crate) fn lock(directory: &std::path::Path) -> Result<Option<impl Sized + use<>>, PluginError> {
+    Store::open_existing(directory)
+}
+
 /// One address from each set; none stays when one fails.
 fn allocate(config: &Config, store: &mut Store, call: &Call) -> Result<Vec<IpConfig>, PluginError> {
     let mut requested = config.requested.clone();

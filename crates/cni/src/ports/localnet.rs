@@ -70,7 +70,11 @@ fn is_open() -> bool {
     settings.any(|value| value.trim() == "1")
 }
 
-fn guard(backend: Backend) -> Result<(), PluginError> {
+/// Makes the guard where there is none.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn guard(backend: Backend) -> Result<(), PluginError> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
         PluginError::because("guard 127.0.0.0/8 against other links", error)
     };

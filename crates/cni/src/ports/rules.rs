@@ -30,7 +30,7 @@ use crate::{
 /// Tables of the nft backend.
 pub(crate) const NFT: Table = Table::new(TableFamily::Ip, "cni_hostport");
 pub(crate) const NFT6: Table = Table::new(TableFamily::Ip6, "cni_hostport");
-const NFT_CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
+pub(crate) const NFT_CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
 const OLD_DISPATCH: &str = "CNI-HOSTPORT-SNAT";
 /// How often rules are made again when another plugin changed the shared chains meanwhile.
 const ATTEMPTS: u32 = 20;
@@ -275,6 +275,32 @@ impl Seen {
             dispatch_chain: !self.has_chain(DISPATCH)?,
             dispatch_entries: [!leads("PREROUTING", DISPATCH)?, !leads("OUTPUT", DISPATCH)?],
         })
+    }
+}
+
+/// Makes what is missing of the chains that all pods share in iptables; the caller holds the lock.
+///
+/// # Errors
+/// When a tool is missing or refuses; then nothing was made.
+pub(crate) fn share_again(is_v4: bool) -> Result<(), PluginError> {
+    let (family, table) = if is_v4 { (Family::Ipv4, NAT) } else { (Family::Ipv6, NAT6) };
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        PluginError::because("make the chains that lead to pods", error)
+    };
+    let tools = Tools::find(family).map_err(|error| failed(&error))?;
+    let mut attempt = 1;
+    loop {
+        let seen = Seen::look(&tools, table).map_err(|error| failed(&error))?;
+        let missing = seen.missing().map_err(|error| failed(&error))?;
+        let lines = script::shared(&missing, &Options::default());
+        if lines.is_empty() {
+            return Ok(());
+        }
+        match tools.restore(&format!("*nat\n{}\nCOMMIT\n", lines.join("\n"))) {
+            Ok(()) => return Ok(()),
+            Err(_) if attempt < ATTEMPTS && seen.has_changed() => attempt += 1,
+            Err(error) => return Err(failed(&error)),
+        }
     }
 }
 

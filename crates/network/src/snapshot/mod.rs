@@ -8,6 +8,7 @@ mod enter;
 mod firewall;
 mod flows;
 mod kernel;
+mod lock;
 mod sockets;
 mod stores;
 mod take;
@@ -55,8 +56,22 @@ pub struct Snapshot {
     pub runtime: Option<String>,
     /// Its sandboxes; none without a runtime.
     pub sandboxes: Vec<Sandbox>,
+    /// Who held the lock of iptables from the beginning to the end.
+    #[serde(default)]
+    pub xtables_lock: Option<LockHolder>,
     /// What could not be read.
     pub problems: Vec<String>,
+}
+
+/// A process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// Its number.
+    pub pid: u32,
+    /// Its program.
+    pub program: String,
+    /// Seconds since it was started.
+    pub seconds: u64,
 }
 
 /// A network namespace.

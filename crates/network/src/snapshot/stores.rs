@@ -11,6 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::{Attachment, Lease, Mapping, Protocol, Store, enter};
+use crate::join::field;
 
 /// Seconds since a file was written.
 fn age(meta: &fs::Metadata) -> u64 {
@@ -134,11 +135,6 @@ fn mac(result: &Value, link: &str) -> Option<String> {
 fn ports(capabilities: &Value) -> Vec<Mapping> {
     let listed = field(capabilities, "portMappings").and_then(Value::as_array);
     listed.into_iter().flatten().filter_map(mapping).collect()
-}
-
-fn field<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
-    let mut fields = value.as_object()?.iter();
-    fields.find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
 }
 
 fn mapping(value: &Value) -> Option<Mapping> {

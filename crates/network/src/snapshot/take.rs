@@ -14,7 +14,7 @@ use crilet_cri::{
 
 use super::{
     Flows, Mapping, Namespace, Protocol, Sandbox, Snapshot, SnapshotError, VERSION, enter,
-    firewall, flows, stores,
+    firewall, flows, lock, stores,
 };
 use crate::config;
 
@@ -52,6 +52,7 @@ impl Default for Options {
 /// When the kernel does not tell of the host's network.
 pub async fn take(options: &Options, client: Option<&Client>) -> Result<Snapshot, SnapshotError> {
     let mut problems = Vec::new();
+    let lock = lock::holder();
     let (runtime, sandboxes) = sandboxes(client, &mut problems).await;
     let attachments = stores::attachments(&options.results, &mut problems);
     let known = sandboxes.iter().filter_map(|sandbox| sandbox.namespace.clone());
@@ -88,6 +89,8 @@ pub async fn take(options: &Options, client: Option<&Client>) -> Result<Snapshot
         attachments,
         runtime,
         sandboxes,
+        xtables_lock: lock
+            .filter(|before| lock::holder().is_some_and(|after| after.pid == before.pid)),
         problems,
     })
 }

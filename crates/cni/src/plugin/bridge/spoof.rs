@@ -14,8 +14,8 @@ use crate::{
     protocol::{Attachment, Call, PluginError},
 };
 
-const TABLE: Table = Table::new(TableFamily::Bridge, "nat");
-const BASE: &str = "PREROUTING";
+pub(crate) const TABLE: Table = Table::new(TableFamily::Bridge, "nat");
+pub(crate) const BASE: &str = "PREROUTING";
 const CHAIN: &str = "cni-br-iface-";
 
 fn chains(call: &Call) -> (String, String) {
