@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    apply, attach, cni, cp, crictl, delete, describe, events, exec, get, global::Global, image,
-    install, later::Later, log, logs, net, port_forward, ps, publish, restart, rm, run, runtime,
-    serve, start, stop, version, wait,
+    apply, attach, cni, complete, cp, crictl, delete, describe, events, exec, get, global::Global,
+    image, images, inspect, install, later::Later, log, logs, man, net, port_forward, ps, publish,
+    pull, restart, rm, run, runtime, serve, start, stats, stop, top, version, wait,
 };
 
 /// Pods on one machine, without Kubernetes.
@@ -46,7 +46,7 @@ pub(crate) enum Verb {
     Start(Later<start::StartArgs>),
     /// Start pods or containers again
     Restart(Later<restart::RestartArgs>),
-    /// Show what happened to pods that the daemon keeps
+    /// Show what happened to pods
     Events(Later<events::EventsArgs>),
     /// Wait until pods are ready, running, stopped or deleted
     Wait(Later<wait::WaitArgs>),
@@ -56,6 +56,12 @@ pub(crate) enum Verb {
     Logs(Later<logs::LogsArgs>),
     /// Keep logs within their limits, and see what they take
     Log(Later<log::LogArgs>),
+    /// Show what pods and containers use
+    Stats(Later<stats::StatsArgs>),
+    /// Watch what pods and containers use, on the whole terminal
+    Top(Later<top::TopArgs>),
+    /// Show all there is to know about pods, containers and images
+    Inspect(Later<inspect::InspectArgs>),
     /// Run a command in a container
     Exec(Later<exec::ExecArgs>),
     /// Join the input and output of a container
@@ -70,6 +76,10 @@ pub(crate) enum Verb {
     Unpublish(Later<publish::UnpublishArgs>),
     /// Explain the network of the node and of its pods
     Net(Later<net::NetArgs>),
+    /// List images
+    Images(Later<images::ImagesArgs>),
+    /// Pull images from their registries
+    Pull(Later<pull::PullArgs>),
     /// Load, make and list images without a registry
     Image(Later<image::ImageArgs>),
     /// Manage crilet's own containerd
@@ -78,6 +88,13 @@ pub(crate) enum Verb {
     Cni(Later<cni::CniArgs>),
     /// Be crictl 1.36
     Crictl(Later<crictl::CrictlArgs>),
+    /// Print what completes command lines in a shell
+    Completion(Later<complete::CompletionArgs>),
+    /// Tell a shell what may stand on a command line
+    #[command(hide = true)]
+    Complete(Later<complete::CompleteArgs>),
+    /// Write the manual's pages
+    Man(Later<man::ManArgs>),
     /// Show the versions of crilet and of the runtime
     Version(Later<version::VersionArgs>),
 }

@@ -1,6 +1,6 @@
 //! `crilet describe`.
 
-use std::{fmt::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 use crilet_api::{
@@ -8,10 +8,8 @@ use crilet_api::{
     Terminated, client::EventFilter,
 };
 
-use crate::{daemon, errors::CliError, events, global::Global, output};
+use crate::{daemon, errors::CliError, events, global::Global, output, sheet::Sheet};
 
-/// Columns of the names of fields.
-const NAMES: usize = 14;
 /// Events that are shown.
 const EVENTS: usize = 10;
 
@@ -36,45 +34,8 @@ pub(crate) async fn run(global: &Global, args: DescribeArgs) -> Result<ExitCode,
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lines with a name and a value.
-struct Sheet {
-    text: String,
-    indent: usize,
-}
-
-impl Sheet {
-    fn line(&mut self, name: &str, value: impl AsRef<str>) {
-        let (indent, value) = (self.indent, value.as_ref());
-        let width = NAMES.saturating_sub(indent);
-        for (index, part) in value.lines().enumerate() {
-            let name = if index == 0 { name } else { "" };
-            let line = format!("{:indent$}{name:<width$}  {part}", "");
-            self.text.push_str(line.trim_end());
-            self.text.push('\n');
-        }
-    }
-
-    /// A line that is left out without a value.
-    fn maybe(&mut self, name: &str, value: Option<impl AsRef<str>>) {
-        if let Some(value) = value {
-            self.line(name, value);
-        }
-    }
-
-    fn head(&mut self, name: &str) {
-        let indent = self.indent;
-        writeln!(self.text, "{:indent$}{name}", "").unwrap_or_default();
-    }
-
-    fn within(&mut self, write: impl FnOnce(&mut Self)) {
-        self.indent += 2;
-        write(self);
-        self.indent -= 2;
-    }
-}
-
 fn describe(pod: &Pod, events: &[Event]) -> String {
-    let mut sheet = Sheet { text: String::new(), indent: 0 };
+    let mut sheet = Sheet::default();
     write_pod(&mut sheet, pod);
     for problem in &pod.problems {
         sheet.line("problem", format!("{}: {}", problem.reason, problem.message));
@@ -94,7 +55,7 @@ fn describe(pod: &Pod, events: &[Event]) -> String {
         });
     }
     write_events(&mut sheet, events);
-    sheet.text
+    sheet.finish()
 }
 
 fn write_pod(sheet: &mut Sheet, pod: &Pod) {
@@ -128,12 +89,8 @@ fn write_pod(sheet: &mut Sheet, pod: &Pod) {
     sheet.maybe("handler", (!handler.is_empty()).then_some(handler));
     sheet.line("restarts", format!("policy {}, {} so far", pod.restart_policy, pod.restarts()));
     sheet.line("quality", format!("{}, grace period {} s", pod.qos_class, pod.grace_seconds));
-    let pairs = |pairs: &std::collections::BTreeMap<String, String>| {
-        let lines: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        (!lines.is_empty()).then(|| lines.join("\n"))
-    };
-    sheet.maybe("labels", pairs(&pod.labels));
-    sheet.maybe("annotations", pairs(&pod.annotations));
+    sheet.pairs("labels", &pod.labels);
+    sheet.pairs("annotations", &pod.annotations);
 }
 
 fn source(source: &Source) -> String {
@@ -166,7 +123,7 @@ fn write_conditions(sheet: &mut Sheet, pod: &Pod) {
             ]
         })
         .collect();
-    sheet.text.push_str(&output::rows(&rows));
+    sheet.text(&output::rows(&rows));
 }
 
 fn write_container(sheet: &mut Sheet, container: &Container) {
@@ -272,7 +229,7 @@ fn write_events(sheet: &mut Sheet, events: &[Event]) {
             row
         })
         .collect();
-    sheet.text.push_str(&output::rows(&rows));
+    sheet.text(&output::rows(&rows));
 }
 
 fn short(id: &str) -> String {

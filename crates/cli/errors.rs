@@ -143,6 +143,25 @@ pub(crate) enum CliError {
     /// A value of an option that cannot be used.
     #[error("invalid value `{}` for --{option}: expected {}", cause.value, cause.expected)]
     Setting { option: &'static str, cause: InvalidSetting },
+    /// Nothing of that name or id is on this machine.
+    #[error("no {kind} `{name}`")]
+    NothingNamed { kind: &'static str, name: String },
+    /// A page of the manual cannot be written.
+    #[error("failed to write `{}`", path.display())]
+    Man {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    /// An image could not be pulled.
+    #[error("failed to {}", ErrorChain(.0))]
+    Pull(Failure),
+    /// Some images could not be pulled; each failure has been told.
+    #[error("{failed} of {total} images could not be pulled")]
+    Pulls { failed: usize, total: usize },
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A pod has no such container.
     #[error("pod `{pod}` has no container `{container}`{}", has(names))]
     NoContainer { pod: String, container: String, names: Vec<String> },
@@ -203,6 +222,9 @@ pub(crate) enum CliError {
     /// A terminal was asked for where there is none.
     #[error("standard input is not a terminal")]
     NoTerminal,
+    /// The whole terminal was asked for where there is none.
+    #[error("standard input and output are not a terminal")]
+    NoScreen,
     /// The terminal cannot be used.
     #[error("failed to use the terminal")]
     Terminal(#[source] io::Error),
@@ -286,10 +308,12 @@ impl CliError {
             Self::NoTerminal
             | Self::Declined
             | Self::RulesChange
+            | Self::NoScreen
             | Self::Terminal(_)
             | Self::Input(_)
             | Self::Listen { .. }
             | Self::PodEnded { .. }
+            | Self::Man { .. }
             | Self::Files(_) => FAILED,
             Self::ContainerState { .. }
             | Self::SeveralContainers { .. }
@@ -298,10 +322,14 @@ impl CliError {
             | Self::FindKept(_)
             | Self::NotRunning { .. }
             | Self::NoContainer { .. }
+            | Self::NothingNamed { .. }
             | Self::NoNamespace { .. }
             | Self::NoLog { .. } => NO_POD,
             Self::Plugins(_) | Self::Publish(_) | Self::HostNetwork { .. } => FAILED,
             Self::Launch(error) => launch_code(error),
+            Self::Pull(failure) => pull_code(failure),
+            Self::Pulls { .. } => NO_IMAGE,
+            Self::Interrupted => INTERRUPTED,
             Self::Exists { .. } | Self::Kept { .. } => EXISTS,
             Self::Daemon(error) => daemon_code(error),
             Self::Manifest { .. }
@@ -333,11 +361,16 @@ impl CliError {
             Self::SeveralContainers { pod, names } => {
                 Some(format!("write {pod}/{}", names.first().map_or("CONTAINER", |name| name)))
             }
+            Self::NothingNamed { .. } => {
+                Some("`crilet ps --all` lists every pod, `crilet images` every image".to_owned())
+            }
+            Self::NoScreen => Some("`crilet stats` prints a table anywhere".to_owned()),
             Self::NoTerminal => Some("leave out --tty where input comes from elsewhere".to_owned()),
             Self::NoContainerPath { .. } => {
                 Some("write POD[/CONTAINER]:PATH for a path in a container".to_owned())
             }
             Self::Credentials(error) => error.hint(),
+            Self::Pull(failure) => failure.hint(),
             Self::Embedded(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Plugins(error) => error.hint().map(str::to_owned),
@@ -394,6 +427,14 @@ fn daemon_code(error: &ClientError) -> u8 {
         | ErrorCode::MethodNotAllowed
         | ErrorCode::Unavailable
         | ErrorCode::Internal => FAILED,
+    }
+}
+
+fn pull_code(failure: &Failure) -> u8 {
+    match &failure.cause {
+        Cause::Runtime(error) if error.is_unreachable() => NO_RUNTIME,
+        Cause::Credentials(error) if error.is_input() => BAD_INPUT,
+        _ => NO_IMAGE,
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     daemon::{self, Follower, Seen},
     errors::CliError,
     global::Global,
-    output,
+    output::{self, GrowingTable},
+    values::Form,
 };
 
 /// Options of `crilet get`.
@@ -24,22 +25,6 @@ pub(crate) struct GetArgs {
     /// Go on with every change
     #[arg(short, long)]
     watch: bool,
-}
-
-/// Forms of output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Form {
-    /// For people
-    #[default]
-    Table,
-    /// For people with wide terminals
-    Wide,
-    /// For programs: everything that is known
-    Json,
-    /// The same as YAML
-    Yaml,
-    /// NAMESPACE/NAME, one per line
-    Name,
 }
 
 /// Prints the pods that the daemon keeps.
@@ -93,16 +78,16 @@ fn print(list: &PodList, form: Form) -> std::io::Result<()> {
 
 /// Prints what is and then every change, over restarts of the daemon.
 async fn watch(mut follower: Follower, args: &GetArgs) -> Result<ExitCode, CliError> {
-    let mut widths = header(args.output).iter().map(|name| name.len()).collect::<Vec<_>>();
-    let mut first = true;
+    let mut table = GrowingTable::new(header(args.output));
     loop {
         let seen = follower.next().await?;
         let chosen: Vec<_> = seen.iter().filter(|seen| is_chosen(&seen.pod, &args.pods)).collect();
         let text = match args.output {
-            Form::Table | Form::Wide => rows(&chosen, args.output, &mut widths, first),
+            Form::Table | Form::Wide => {
+                table.add(chosen.iter().map(|seen| row(&seen.pod, seen.gone, args.output)))
+            }
             form => chosen.iter().map(|seen| line(seen, form)).collect::<Result<_, _>>()?,
         };
-        first = false;
         output::data(&text).map_err(CliError::Output)?;
         if output::reader_is_gone() {
             return Ok(ExitCode::SUCCESS);
@@ -113,19 +98,6 @@ async fn watch(mut follower: Follower, args: &GetArgs) -> Result<ExitCode, CliEr
 fn is_chosen(pod: &Arc<Pod>, queries: &[String]) -> bool {
     let list = PodList { revision: 0, items: vec![Arc::clone(pod)] };
     queries.is_empty() || queries.iter().any(|query| daemon::find(&list, query).is_ok())
-}
-
-/// Rows below those that were printed before: columns are as wide as they were, or wider.
-fn rows(seen: &[&Seen], form: Form, widths: &mut [usize], with_header: bool) -> String {
-    let head: Vec<_> = header(form).iter().map(|&name| name.to_owned()).collect();
-    let rows = seen.iter().map(|seen| row(&seen.pod, seen.gone, form));
-    let rows: Vec<_> = with_header.then_some(head).into_iter().chain(rows).collect();
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    rows.iter().map(|row| output::table_row(row, widths)).collect()
 }
 
 fn line(seen: &Seen, form: Form) -> Result<String, CliError> {

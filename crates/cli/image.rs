@@ -4,13 +4,19 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use crilet_core::ImageName;
-use crilet_cri::v1;
 use crilet_runtime::{
     image::{LoadedImage, Source, import, load},
     oci::ImageConfig,
 };
 
-use crate::{connect, errors::CliError, global::Global, image_gc, output, values::Format};
+use crate::{
+    connect,
+    errors::CliError,
+    global::Global,
+    image_gc,
+    images::{self, ImagesArgs},
+    output,
+};
 
 /// Verbs of `crilet image`.
 #[derive(Debug, Args)]
@@ -28,7 +34,7 @@ enum ImageVerb {
     /// Make an image of a root file system
     Import(ImportArgs),
     /// List images
-    Ls(LsArgs),
+    Ls(ImagesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -66,13 +72,6 @@ struct ImportArgs {
     user: String,
 }
 
-#[derive(Debug, Args)]
-struct LsArgs {
-    /// How to print them
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
-}
-
 /// Runs a verb of `crilet image`.
 pub(crate) async fn run(global: &Global, args: ImageArgs) -> Result<ExitCode, CliError> {
     match args.verb {
@@ -88,11 +87,7 @@ pub(crate) async fn run(global: &Global, args: ImageArgs) -> Result<ExitCode, Cl
             let config = config_of(&args);
             tell(&[import(&client, &args.rootfs, &args.name, &config).await?])
         }
-        ImageVerb::Ls(args) => {
-            let client = connect::client(global).await?;
-            let images = client.list_images(None).await?;
-            list(images, args.output)
-        }
+        ImageVerb::Ls(args) => images::run(global, args).await,
     }
 }
 
@@ -112,53 +107,4 @@ fn tell(loaded: &[LoadedImage]) -> Result<ExitCode, CliError> {
         output::line(&image.name).map_err(CliError::Output)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn list(mut images: Vec<v1::Image>, format: Format) -> Result<ExitCode, CliError> {
-    images.sort_by(|one, other| (&one.repo_tags, &one.id).cmp(&(&other.repo_tags, &other.id)));
-    let written = match format {
-        Format::Json => output::json(&images.iter().map(ListedImage::from).collect::<Vec<_>>()),
-        Format::Text => {
-            let rows: Vec<_> = images.iter().flat_map(rows).collect();
-            output::data(&output::table(&["IMAGE", "TAG", "ID", "SIZE"], &rows))
-        }
-    };
-    written.map_err(CliError::Output)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What `image ls -o json` tells of an image.
-#[derive(Debug, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListedImage<'a> {
-    id: &'a str,
-    repo_tags: &'a [String],
-    repo_digests: &'a [String],
-    size: u64,
-    pinned: bool,
-}
-
-impl<'a> From<&'a v1::Image> for ListedImage<'a> {
-    fn from(image: &'a v1::Image) -> Self {
-        Self {
-            id: &image.id,
-            repo_tags: &image.repo_tags,
-            repo_digests: &image.repo_digests,
-            size: image.size,
-            pinned: image.pinned,
-        }
-    }
-}
-
-/// A row for each name of an image; one row for an image without.
-fn rows(image: &v1::Image) -> Vec<Vec<String>> {
-    let id: String = image.id.trim_start_matches("sha256:").chars().take(12).collect();
-    let size = format!("{:.1} MB", image.size as f64 / 1e6);
-    let names = match image.repo_tags.as_slice() {
-        [] => vec![("<none>", "<none>")],
-        tags => tags.iter().map(|tag| tag.rsplit_once(':').unwrap_or((tag, ""))).collect(),
-    };
-    let row =
-        |(name, tag): (&str, &str)| vec![name.to_owned(), tag.to_owned(), id.clone(), size.clone()];
-    names.into_iter().map(row).collect()
 }

@@ -4,8 +4,10 @@ mod apply;
 mod args;
 mod attach;
 mod cni;
+mod complete;
 mod connect;
 mod cp;
+mod credentials;
 mod crictl;
 mod daemon;
 mod delete;
@@ -17,32 +19,41 @@ mod get;
 mod global;
 mod image;
 mod image_gc;
+mod images;
+mod inspect;
 mod install;
 mod later;
 mod log;
 mod logs;
+mod man;
 mod manifests;
 mod net;
 mod output;
+mod paint;
 mod pods;
 mod port_forward;
 mod progress;
 mod ps;
 mod publish;
+mod pull;
 mod restart;
 mod rm;
 mod run;
 mod runtime;
 mod serve;
 mod session;
+mod sheet;
 mod start;
+mod stats;
 mod stop;
 mod streams;
 mod target;
 mod terminal;
+mod top;
 mod values;
 mod version;
 mod wait;
+mod watch;
 
 use std::{mem::ManuallyDrop, process::ExitCode};
 
@@ -109,6 +120,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Install(Later(args)) => install::run(&args),
         Verb::Logs(Later(args)) => logs::run(global, args).await,
         Verb::Log(Later(args)) => log::run(global, args).await,
+        Verb::Stats(Later(args)) => stats::run(global, args).await,
+        Verb::Top(Later(args)) => top::run(global, args).await,
+        Verb::Inspect(Later(args)) => inspect::run(global, args).await,
         Verb::Exec(Later(args)) => exec::run(global, args).await,
         Verb::Attach(Later(args)) => attach::run(global, args).await,
         Verb::Cp(Later(args)) => cp::run(global, args).await,
@@ -117,9 +131,14 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Unpublish(Later(args)) => publish::run_unpublish(global, args).await,
         Verb::Net(Later(args)) => net::run(global, args).await,
         Verb::Cni(Later(args)) => cni::run(args),
+        Verb::Images(Later(args)) => images::run(global, args).await,
+        Verb::Pull(Later(args)) => pull::run(global, args).await,
         Verb::Image(Later(args)) => image::run(global, args).await,
         Verb::Runtime(Later(args)) => runtime::run(args).await,
         Verb::Crictl(Later(args)) => Ok(crictl::run(&args.line(global)).await),
+        Verb::Completion(Later(args)) => complete::run(&args),
+        Verb::Complete(Later(args)) => complete::complete(global, args).await,
+        Verb::Man(Later(args)) => man::run(&args),
         Verb::Version(Later(args)) => version::run(global, args).await,
     }
 }

@@ -13,8 +13,13 @@ static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 use nix::fcntl::{FcntlArg, fcntl};
 
+use crate::paint;
+
 /// Room of a pipe in bytes: what users who are not root may have at most by default.
 const PIPE: i32 = 1 << 20;
+
+/// Bytes that a screen takes at once.
+const PICTURE: usize = 64 << 10;
 
 /// Writes data to stdout.
 pub(crate) fn data(text: &str) -> io::Result<()> {
@@ -73,6 +78,11 @@ fn raw_stdout() -> io::Result<std::fs::File> {
     Ok(file)
 }
 
+/// Standard output as a screen that is drawn on, written as it comes in whole pictures.
+pub(crate) fn screen() -> io::Result<impl Write> {
+    Ok(io::BufWriter::with_capacity(PICTURE, raw_stdout()?))
+}
+
 /// Whether stdout is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
@@ -103,6 +113,64 @@ pub(crate) fn yaml(value: &impl serde::Serialize) -> io::Result<()> {
 /// A value as YAML.
 pub(crate) fn yaml_text(value: &impl serde::Serialize) -> io::Result<String> {
     serde_saphyr::to_string(value).map_err(io::Error::other)
+}
+
+/// Whether lines can be written over on stdout.
+pub(crate) fn can_redraw() -> bool {
+    is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A text on a terminal that is written again in its place.
+#[derive(Debug, Default)]
+pub(crate) struct Redrawn {
+    /// Lines that it has now.
+    lines: usize,
+}
+
+impl Redrawn {
+    /// Writes a text over the former one. What does not fit is cut: lines that wrap or scroll away
+    /// could not be written over.
+    pub(crate) fn show(&mut self, text: &str) -> io::Result<()> {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        let (width, height) = size.map_or((80, 24), |(width, height)| (width.0, height.0));
+        let lines = text.lines().take(usize::from(height.saturating_sub(1)));
+        let lines: Vec<_> = lines.map(|line| paint::cut(line, width.into()) + "\n").collect();
+        let up = match self.lines {
+            0 => String::new(),
+            lines => format!("\x1b[{lines}A"),
+        };
+        self.lines = lines.len();
+        data(&format!("{up}\r\x1b[J{}", lines.concat()))
+    }
+}
+
+/// A table to which rows are added: columns are as wide as they were, or wider.
+#[derive(Debug)]
+pub(crate) struct GrowingTable {
+    header: Option<Vec<String>>,
+    widths: Vec<usize>,
+}
+
+impl GrowingTable {
+    /// A table whose header comes before its first rows.
+    pub(crate) fn new(header: &[&str]) -> Self {
+        let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
+        Self {
+            widths: header.iter().map(|name| name.chars().count()).collect(),
+            header: Some(header),
+        }
+    }
+
+    /// Rows that come below those before.
+    pub(crate) fn add(&mut self, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+        let rows: Vec<_> = self.header.take().into_iter().chain(rows).collect();
+        for row in &rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        rows.iter().map(|row| table_row(row, &self.widths)).collect()
+    }
 }
 
 /// Says something to a person. Nobody listening is no error.

@@ -5,10 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args;
 use crilet_api::{ApplyRequest, PodRef};
 use crilet_cri::inventory::Pod;
-use crilet_pod::{
-    Existing, LaunchOptions, Launched, PodSpec,
-    images::{Credentials, PullPolicy, basic},
-};
+use crilet_pod::{Existing, LaunchOptions, Launched, PodSpec, images::PullPolicy};
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -17,7 +14,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    apply, connect, daemon,
+    apply, connect,
+    credentials::CredentialsArgs,
+    daemon,
     errors::CliError,
     global::Global,
     manifests, output, pods,
@@ -35,19 +34,8 @@ pub(crate) struct RunArgs {
     /// When to pull images
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pull: Pull,
-    /// Credentials for the registry; better in docker's config.json, where other users cannot see
-    /// them
-    #[arg(long, value_name = "USER[:PASSWORD]", env = "CRICTL_CREDS", hide_env_values = true)]
-    creds: Option<String>,
-    /// The same in base64
-    #[arg(
-        long,
-        value_name = "BASE64",
-        env = "CRICTL_AUTH",
-        hide_env_values = true,
-        conflicts_with = "creds"
-    )]
-    auth: Option<String>,
+    #[command(flatten)]
+    credentials: CredentialsArgs,
     /// Take down a pod of the same name first
     #[arg(long)]
     replace: bool,
@@ -121,18 +109,13 @@ async fn refuse_kept(global: &Global, spec: &PodSpec) -> Result<(), CliError> {
 }
 
 fn options(args: &RunArgs) -> Result<LaunchOptions, CliError> {
-    let credentials = match (&args.creds, &args.auth) {
-        (Some(creds), _) => Credentials::Given(basic(creds)),
-        (None, Some(auth)) => Credentials::Given(Credentials::from_base64(auth, "--auth")?),
-        (None, None) => Credentials::Files(connect::credentials_environment()),
-    };
     Ok(LaunchOptions {
         pull: match args.pull {
             Pull::Missing => PullPolicy::Missing,
             Pull::Always => PullPolicy::Always,
             Pull::Never => PullPolicy::Never,
         },
-        credentials,
+        credentials: args.credentials.read()?,
         replace: args.replace,
         grace: args.grace,
         handler: args.handler.clone(),

@@ -156,7 +156,7 @@ async fn carry_input(
 }
 
 /// Reads standard input on a thread of its own, which nothing needs to wait for at the end.
-fn read_stdin() -> mpsc::Receiver<io::Result<Bytes>> {
+pub(crate) fn read_stdin() -> mpsc::Receiver<io::Result<Bytes>> {
     let (chunks, received) = mpsc::channel(QUEUE);
     let read = move || {
         let opened = io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
@@ -213,7 +213,7 @@ async fn keep_size(mut terminal: Terminal) {
 }
 
 /// Waits for a signal that would end us, and gives its number.
-async fn ending_signal() -> Result<u8, CliError> {
+pub(crate) async fn ending_signal() -> Result<u8, CliError> {
     let failed = |cause| CliError::Start { cause };
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

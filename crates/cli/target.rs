@@ -15,6 +15,8 @@ const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) pod: &'a Pod,
+    /// Whether the pod was named, and not one of its containers.
+    pub(crate) whole: bool,
     pub(crate) containers: Vec<&'a Container>,
 }
 
@@ -62,12 +64,12 @@ pub(crate) fn find_target<'a>(pods: &'a [Pod], target: &str) -> Result<Wanted<'a
         let found = find(pods, pod).ok()?;
         let pod = *found.first()?;
         let containers: Vec<_> = pod.containers.iter().filter(|c| c.name == container).collect();
-        (!containers.is_empty()).then_some(Wanted { pod, containers })
+        (!containers.is_empty()).then_some(Wanted { pod, whole: false, containers })
     });
     match (whole, part) {
         (Ok(found), None) => {
             let pod = *found.first().ok_or_else(|| not_found(target))?;
-            Ok(Wanted { pod, containers: pod.containers.iter().collect() })
+            Ok(Wanted { pod, whole: true, containers: pod.containers.iter().collect() })
         }
         (Err(_), Some(part)) => Ok(part),
         (Ok(found), Some(part)) => {
@@ -86,7 +88,7 @@ fn by_container_id<'a>(pods: &'a [Pod], id: &str) -> Option<Wanted<'a>> {
     let all = pods.iter().flat_map(|pod| pod.containers.iter().map(move |c| (pod, c)));
     let mut matching = all.filter(|(_, container)| id.len() >= 3 && container.id.starts_with(id));
     let (pod, container) = matching.next()?;
-    matching.next().is_none().then(|| Wanted { pod, containers: vec![container] })
+    matching.next().is_none().then(|| Wanted { pod, whole: false, containers: vec![container] })
 }
 
 /// Of `POD/CONTAINER`, names what is missing: the container where the pod is there.

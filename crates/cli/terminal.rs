@@ -10,14 +10,26 @@
 
 use std::{
     io,
-    sync::{Mutex, Once, PoisonError},
+    sync::{
+        Mutex, Once, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crilet_stream::TerminalSize;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
+use crate::output;
+
+/// A screen of our own, without a cursor, and back to what was there before (xterm's ctlseqs).
+const ENTER_SCREEN: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
+const LEAVE_SCREEN: &str = "\x1b[?25h\x1b[?1049l";
+
 /// How the terminal was found, while it is another way.
 static FOUND: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Whether there is a screen of our own.
+static ON_SCREEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal of stdin is raw while this is there.
 #[derive(Debug)]
@@ -43,6 +55,22 @@ impl Raw {
     }
 }
 
+/// The whole terminal is ours while this is there.
+#[derive(Debug)]
+pub(crate) struct FullScreen {
+    _raw: Raw,
+}
+
+impl FullScreen {
+    /// A raw terminal, and an empty screen on it.
+    pub(crate) fn enter() -> io::Result<Self> {
+        let raw = Raw::enter()?;
+        ON_SCREEN.store(true, Ordering::Relaxed);
+        output::data(ENTER_SCREEN)?;
+        Ok(Self { _raw: raw })
+    }
+}
+
 impl Drop for Raw {
     fn drop(&mut self) {
         restore();
@@ -50,6 +78,9 @@ impl Drop for Raw {
 }
 
 fn restore() {
+    if ON_SCREEN.swap(false, Ordering::Relaxed) {
+        output::data(LEAVE_SCREEN).unwrap_or_default();
+    }
     let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(found) = found {
         // A terminal that is gone needs no restoring.

@@ -12,6 +12,34 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Forms of output of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    #[default]
+    Table,
+    /// For people with wide terminals
+    Wide,
+    /// For programs: everything that is known
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Names only, one per line
+    Name,
+}
+
+/// Forms of output of single things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Document {
+    /// For people: what matters first
+    #[default]
+    Text,
+    /// For programs: everything that is known
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
 /// Reads `90`, `90s`, `1.5m`, `2h`, `250ms`: a number with a unit, seconds without one.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -18,4 +18,5 @@ mod runtimes;
 mod streams;
 mod teardown;
 mod undo;
+mod verbs;
 mod version;

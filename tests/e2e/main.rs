@@ -15,3 +15,4 @@ mod runtime;
 mod serve;
 mod streams;
 mod support;
+mod verbs;

@@ -34,7 +34,11 @@ pub(crate) async fn choose(
     let mut chosen = Vec::new();
     if selection.targets.is_empty() {
         let up = pods.iter().filter(|pod| pod.state == PodState::Ready);
-        wanted.extend(up.map(|pod| Wanted { pod, containers: pod.containers.iter().collect() }));
+        wanted.extend(up.map(|pod| Wanted {
+            pod,
+            whole: true,
+            containers: pod.containers.iter().collect(),
+        }));
     }
     for target in selection.targets {
         match find_target(&pods, target) {
@@ -46,7 +50,7 @@ pub(crate) async fn choose(
             },
         }
     }
-    let trimmed = wanted.into_iter().map(|Wanted { pod, containers }| Pod {
+    let trimmed = wanted.into_iter().map(|Wanted { pod, containers, .. }| Pod {
         containers: generations(&containers, selection.previous),
         ..pod.clone()
     });

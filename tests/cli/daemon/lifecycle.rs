@@ -20,8 +20,6 @@ fn every_verb_says_that_there_is_no_daemon() {
         "delete -f pod",
         "start web",
         "restart web",
-        "events",
-        "events -w",
         "wait web --for ready",
         "run --supervise pod",
         "image gc",

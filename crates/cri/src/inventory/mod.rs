@@ -305,13 +305,14 @@ fn container(listed: v1::Container) -> Container {
 /// The call fails for another reason.
 pub async fn read_details(client: &Client, id: &str) -> Result<Option<PodDetails>, CriError> {
     match client.pod_sandbox_status(id, true).await {
-        Ok(answer) => Ok(Some(to_pod_details(answer))),
+        Ok(answer) => Ok(Some(pod_details(answer))),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn to_pod_details(answer: v1::PodSandboxStatusResponse) -> PodDetails {
+/// What a verbose status tells of a sandbox.
+pub fn pod_details(answer: v1::PodSandboxStatusResponse) -> PodDetails {
     let info = Info::read(&answer.info);
     let status = answer.status.unwrap_or_default();
     let namespaces = status.linux.as_ref().and_then(|linux| linux.namespaces.as_ref());

@@ -37,7 +37,7 @@ const CRIO: &str = r#"{"image":"registry.k8s.io/pause:3.9","pid":77,"runtimeSpec
 
 #[test]
 fn containerd_tells_ports_logs_namespace_and_pid() {
-    let details = to_pod_details(verbose(CONTAINERD));
+    let details = pod_details(verbose(CONTAINERD));
     let ports: Vec<_> = details.ports.iter().map(ToString::to_string).collect();
     assert_eq!(ports, ["80->80/tcp", "127.0.0.1:5353->53/udp"]);
     assert_eq!(details.pid, Some(4242));
@@ -74,7 +74,7 @@ fn containerds_container_tells_the_log_directory_of_its_pod() {
 
 #[test]
 fn crio_tells_the_same_through_annotations() {
-    let details = to_pod_details(verbose(CRIO));
+    let details = pod_details(verbose(CRIO));
     assert_eq!(details.ports[0].to_string(), "8080->80/tcp");
     assert_eq!(details.pid, Some(77));
     assert_eq!(details.log_directory.as_deref(), Some(Path::new("/var/log/pods/default_web_u")));
@@ -85,7 +85,7 @@ fn crio_tells_the_same_through_annotations() {
 #[test]
 fn what_cannot_be_read_is_missing_not_fatal() {
     for info in ["", "not json", "[]", r#"{"pid":-1}"#, r#"{"config":null,"runtimeSpec":null}"#] {
-        let details = to_pod_details(verbose(info));
+        let details = pod_details(verbose(info));
         assert_eq!((details.pid, details.ports.len(), details.ips.len()), (None, 0, 2), "{info}");
     }
 }

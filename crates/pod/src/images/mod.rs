@@ -80,11 +80,41 @@ async fn ensure_one(
         Pull { client, reference, sandbox: &spec.sandbox, secrets: &secrets, credentials };
     // A dropped call is cancelled in the runtime, which keeps what it has got for the next time.
     let result = tokio::select! {
-        result = pull(request) => result.at(step()),
+        result = pull(request) => result.map(drop).at(step()),
         () = cancel.cancelled() => Err(Cause::Interrupted).at(step()),
     };
     observer.pull_finished(reference, result.is_ok());
     result
+}
+
+/// Pulls an image, whether the machine has it or not, and gives the reference that it got there.
+///
+/// Dropping the future cancels the call in the runtime, which keeps what it has got for the next time.
+///
+/// # Errors
+/// The step and what stood in its way.
+pub async fn fetch(
+    client: &Client,
+    reference: &str,
+    credentials: &Credentials,
+    observer: &dyn Observer,
+) -> Result<String, Failure> {
+    observer.pull_started(reference);
+    let (sandbox, secrets) = (v1::PodSandboxConfig::default(), PullSecrets::default());
+    let request = Pull { client, reference, sandbox: &sandbox, secrets: &secrets, credentials };
+    let result = pull(request).await.at(Step::PullImage { image: reference.to_owned() });
+    observer.pull_finished(reference, result.is_ok());
+    result
+}
+
+/// What the machine has of an image that was just pulled.
+///
+/// # Errors
+/// The runtime does not tell, or it is gone again.
+pub async fn look_up(client: &Client, reference: &str) -> Result<v1::Image, Failure> {
+    let step = || Step::FindImage { image: reference.to_owned() };
+    let status = client.image_status(reference, false).await.at(step())?;
+    status.image.ok_or(Cause::NotPresent).at(step())
 }
 
 /// One image to be pulled.
@@ -99,13 +129,12 @@ pub(crate) struct Pull<'a> {
     pub(crate) credentials: &'a Credentials,
 }
 
-/// Pulls an image with the credentials of its registry.
-pub(crate) async fn pull(pull: Pull<'_>) -> Result<(), Cause> {
+/// Pulls an image with the credentials of its registry, and gives the reference that it got.
+pub(crate) async fn pull(pull: Pull<'_>) -> Result<String, Cause> {
     let auth = match pull.secrets.for_image(pull.reference)? {
         Some(auth) => Some(auth),
         None => pull.credentials.for_image(pull.reference).await?,
     };
     let image = v1::ImageSpec { image: pull.reference.to_owned(), ..Default::default() };
-    pull.client.pull_image(image, auth, Some(pull.sandbox.clone())).await?;
-    Ok(())
+    Ok(pull.client.pull_image(image, auth, Some(pull.sandbox.clone())).await?)
 }

@@ -1,18 +1,36 @@
 //! `crilet events`.
 
+mod happenings;
+mod runtime;
+#[cfg(test)]
+mod tests;
+
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 use crilet_api::{Client, Event, PodRef, client::EventFilter};
 use tokio::time::sleep;
 
-use crate::{daemon, errors::CliError, global::Global, output, values::Format};
+use crate::{
+    daemon,
+    errors::CliError,
+    global::Global,
+    output,
+    values::{self, Format},
+};
 
 /// Pause before a daemon that went away is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Options of `crilet events`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Where a daemon runs these are its events. Without one, or with --runtime, they are \
+                        made of what the runtime's pods and containers tell of themselves: when each was \
+                        made, started and ended, and how. --watch then looks when the runtime tells an \
+                        event of a container (containerd since 1.7, CRI-O since 1.26), and twice a second: \
+                        how something ended that is removed between two looks is not seen."
+)]
 pub(crate) struct EventsArgs {
     /// Only what is about this pod: NAME or NAMESPACE/NAME
     #[arg(value_name = "POD")]
@@ -20,6 +38,12 @@ pub(crate) struct EventsArgs {
     /// Go on with what happens
     #[arg(short, long)]
     watch: bool,
+    /// Only what happened since then, such as 10m, yesterday, 15:04 or 2026-01-02T15:04:05Z
+    #[arg(long, value_name = "TIME", value_parser = values::when)]
+    since: Option<i64>,
+    /// Ask the runtime, also where a daemon runs
+    #[arg(long)]
+    runtime: bool,
     /// How to print them; JSON is one event per line
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -28,12 +52,17 @@ pub(crate) struct EventsArgs {
 /// Prints what happened lately, oldest first.
 pub(crate) async fn run(global: &Global, args: EventsArgs) -> Result<ExitCode, CliError> {
     let client = daemon::client(global);
+    if args.runtime || !is_there(global, &client).await? {
+        runtime::run(global, &args).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let pod = match &args.pod {
         Some(query) => Some(target(&client, query).await?),
         None => None,
     };
     let filter = EventFilter { since: None, pod };
-    let events = client.events(&filter).await?;
+    let mut events = client.events(&filter).await?;
+    events.items.retain(|event| is_since(event, args.since));
     output::data(&text(&events.items, args.output, true)?).map_err(CliError::Output)?;
     if args.watch {
         return watch(&client, EventFilter { since: Some(events.revision), ..filter }, args).await;
@@ -42,6 +71,20 @@ pub(crate) async fn run(global: &Global, args: EventsArgs) -> Result<ExitCode, C
         output::say("nothing happened lately");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the daemon is to be asked: it is there, or it was said where it is.
+async fn is_there(global: &Global, client: &Client) -> Result<bool, CliError> {
+    match client.pods().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_absent() && global.socket.is_none() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether an event is not older than so many nanoseconds after 1970.
+fn is_since(event: &Event, since: Option<i64>) -> bool {
+    since.is_none_or(|since| event.time.as_nanosecond() >= i128::from(since))
 }
 
 /// A pod that is gone still has events: a name in full is taken at its word.
@@ -66,6 +109,9 @@ async fn watch(
                 told = false;
                 while let Ok(Some(event)) = watch.next().await {
                     filter.since = Some(event.revision);
+                    if !is_since(&event, args.since) {
+                        continue;
+                    }
                     let text = text(&[event], args.output, false)?;
                     output::data(&text).map_err(CliError::Output)?;
                     if output::reader_is_gone() {

@@ -1,0 +1,315 @@
+//! Verbs for people on a real containerd 1.6: inspect, ps, images, pull, stats, top, events, completion.
+
+use std::time::Duration;
+
+use crilet_testkit::{Host, Registry, RegistryOptions, Terminal, wait_until};
+
+use crate::support::{
+    assert_contains, crilet, crilet_ends_with, host_with_containerd, push_busybox,
+};
+
+const BOUND: Duration = Duration::from_secs(60);
+const CRILET: &str = env!("CARGO_BIN_EXE_crilet");
+
+/// Brings up `web`, with a container that works within limits and one that has failed, and `db`.
+fn two_pods(host: &Host) {
+    let pod = |name: &str, more: &str| {
+        let text = format!(
+            "metadata: {{name: {name}, namespace: default, uid: {name}-uid}}\n\
+             log_directory: /root/{name}/log\n{more}"
+        );
+        host.write(format!("/root/{name}/pod.yaml"), text).unwrap();
+    };
+    let container = |pod: &str, name: &str, script: &str, more: &str| {
+        let text = format!(
+            "metadata: {{name: {name}}}\nimage: {{image: 'crilet.test/busybox:1'}}\n\
+             log_path: {name}.log\ncommand: [sh, -c, '{script}']\n{more}"
+        );
+        host.write(format!("/root/{pod}/{name}.yaml"), text).unwrap();
+    };
+    pod("web", "labels: {tier: front}\nannotations: {who: somebody}\n");
+    let limits = "linux: {resources: {memory_limit_in_bytes: 67108864, cpu_quota: 50000, cpu_period: 100000}}\n\
+                  mounts: [{container_path: /data, host_path: /root/data, readonly: true}]\n";
+    container("web", "main", "while :; do sleep 0.05; done", limits);
+    container("web", "once", "exit 3", "");
+    pod("db", "");
+    container("db", "main", "sleep 1000", "");
+    host.shell("mkdir -p /root/data").success().unwrap();
+    for pod in ["db", "web"] {
+        crilet_ends_with(0, host, &["run", &format!("/root/{pod}")]);
+    }
+    wait_until("the end of a container", BOUND, || {
+        let told = crilet_ends_with(0, host, &["inspect", "web/once"]).stdout;
+        if told.contains("failed, exit code 3") { Ok(()) } else { Err(told) }
+    })
+    .unwrap();
+}
+
+#[test]
+fn things_are_inspected_listed_and_measured() {
+    let (host, _containerd) = host_with_containerd();
+    two_pods(&host);
+    inspected(&host);
+    listed(&host);
+    measured(&host);
+    happened(&host);
+    crilet_ends_with(0, &host, &["rm", "web", "--grace", "0", "db"]);
+}
+
+fn json(host: &Host, arguments: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&crilet_ends_with(0, host, arguments).stdout).unwrap()
+}
+
+fn inspected(host: &Host) {
+    let told = crilet_ends_with(0, host, &["inspect", "web"]).stdout;
+    let places: Vec<_> = [
+        "pod             default/web",
+        "state           ready for ",
+        "ip              10.",
+        "container main",
+        "  state         running for ",
+        "  restarts      none",
+        "  image         crilet.test/busybox:1",
+        "  mounts        /data from /root/data (read-only)",
+        "  limits        64Mi memory, 500m processors",
+        "  log           /root/web/log/main.log",
+        "  pid           ",
+        "  cgroup        /",
+        "container once",
+        "  state         failed, exit code 3; ",
+        "network         /var/run/netns/",
+        "labels          tier=front",
+        "annotations     ",
+    ]
+    .iter()
+    .map(|part| told.find(part).unwrap_or_else(|| panic!("no `{part}` in:\n{told}")))
+    .collect();
+    assert!(places.is_sorted(), "what matters comes first:\n{told}");
+    // What is told is so.
+    let container = json(host, &["inspect", "web/main", "-o", "json"]);
+    let pid = container["info"]["pid"].as_u64().unwrap();
+    let command = host.shell(&format!("tr '\\0' ' ' </proc/{pid}/cmdline")).success().unwrap();
+    assert_contains(&command, "while :; do sleep");
+    assert_contains(&told, &format!("  pid           {pid}\n"));
+    let id = container["status"]["id"].as_str().unwrap();
+    let beginning: String = id.chars().take(13).collect();
+    let alone = crilet_ends_with(0, host, &["inspect", &beginning]).stdout;
+    assert_contains(&alone, "container       default/web/main\nstate           running");
+    let image = crilet_ends_with(0, host, &["inspect", "crilet.test/busybox:1"]).stdout;
+    assert_contains(&image, "used by         default/db/main\n                default/web/main\n");
+    let yaml = crilet_ends_with(0, host, &["inspect", "db", "-o", "yaml"]).stdout;
+    assert_contains(&yaml, "kind: pod\nname: default/db\n");
+    let none = crilet_ends_with(4, host, &["inspect", "nothing"]);
+    assert_contains(&none.stderr, "no pod, container or image `nothing`");
+}
+
+fn on_terminal(host: &Host, arguments: &[&str]) -> Terminal {
+    crilet(host, arguments).env("TERM", "xterm").on_terminal(24, 100).unwrap()
+}
+
+fn listed(host: &Host) {
+    let wide = crilet_ends_with(0, host, &["ps", "-o", "wide", "web", "db"]).stdout;
+    assert_contains(&wide, "IMAGES");
+    assert_contains(&wide, "main,once(exited)");
+    assert!(!wide.contains('\x1b'), "{wide:?}");
+    let mut painted = on_terminal(host, &["ps"]);
+    assert_eq!(painted.end().unwrap(), 0);
+    assert_contains(&painted.screen(), "\x1b[32mready\x1b[0m");
+    let mut plain = crilet(host, &["ps"])
+        .env("TERM", "xterm")
+        .env("NO_COLOR", "1")
+        .on_terminal(24, 100)
+        .unwrap();
+    assert_eq!(plain.end().unwrap(), 0);
+    assert!(!plain.screen().contains('\x1b'), "{:?}", plain.screen());
+    // In place: three lines up, and what changed is written over them.
+    let mut watched = on_terminal(host, &["ps", "--all", "--watch"]);
+    watched.expect("default/db").unwrap();
+    crilet_ends_with(0, host, &["stop", "--grace", "0", "db"]);
+    watched.expect("\x1b[33mnot ready\x1b[0m").unwrap();
+    assert_contains(&watched.screen(), "\x1b[3A\r\x1b[J");
+    watched.press("\u{3}").unwrap();
+    assert_eq!(watched.end().unwrap(), 130, "{}", watched.screen());
+    crilet_ends_with(0, host, &["rm", "db"]);
+    crilet_ends_with(0, host, &["run", "/root/db"]);
+}
+
+fn measured(host: &Host) {
+    // Something for the counters of the network.
+    let pods = json(host, &["ps", "-o", "json", "web"]);
+    let ip = pods[0]["details"]["ips"][0].as_str().unwrap();
+    host.shell(&format!("busybox ping -c 1 {ip}")).success().unwrap();
+    let all = json(host, &["stats", "-o", "json", "web"]);
+    let of = |name: &str| {
+        let found = all.as_array().unwrap().iter().find(|one| one["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name}: {all}")).clone()
+    };
+    let (pod, main) = (of("default/web"), of("default/web/main"));
+    let number = |value: &serde_json::Value, key: &str| {
+        value[key].as_u64().unwrap_or_else(|| panic!("no {key}: {value}"))
+    };
+    assert_eq!(number(&main, "memoryLimitBytes"), 64 << 20);
+    assert!(number(&main, "memoryBytes") > 10_000, "{main}");
+    assert!(number(&main, "processes") >= 1, "{main}");
+    assert!(number(&main, "cpuNanocores") > 0, "it starts programs all the time: {main}");
+    assert!(number(&main, "cpuNanocores") < 2_000_000_000, "{main}");
+    assert!(number(&pod["network"], "receivedBytes") > 0, "{pod}");
+    assert_eq!(all.as_array().unwrap().len(), 2, "what has ended uses nothing: {all}");
+    let table = crilet_ends_with(0, host, &["stats"]).stdout;
+    assert_contains(&table, "NAME              CPU %  MEMORY");
+    assert_contains(&table, "default/db/main");
+    // Refreshed in place, and the terminal is as it was.
+    let mut refreshed = on_terminal(host, &["stats", "--interval", "100ms", "web"]);
+    refreshed.expect("\x1b[3A\r\x1b[J").unwrap();
+    refreshed.press("\u{3}").unwrap();
+    assert_eq!(refreshed.end().unwrap(), 130, "{}", refreshed.screen());
+    let mut once = on_terminal(host, &["stats", "--no-stream", "web"]);
+    assert_eq!(once.end().unwrap(), 0, "{}", once.screen());
+    assert!(!once.screen().contains("\x1b["), "{:?}", once.screen());
+    top(host);
+}
+
+/// The last that was shown is the way back to what was there before.
+fn given_back(terminal: &Terminal) {
+    const LEFT: &str = "\x1b[?25h\x1b[?1049l";
+    terminal.expect(LEFT).unwrap();
+    assert!(terminal.screen().ends_with(LEFT), "{:?}", terminal.screen());
+    assert!(!terminal.is_raw().unwrap());
+}
+
+/// Whatever ends it gives the terminal back.
+fn top(host: &Host) {
+    const ENTERED: &str = "\x1b[?1049h";
+    let start = || {
+        let terminal = on_terminal(host, &["top", "--interval", "200ms"]);
+        terminal.expect("web").unwrap();
+        assert_contains(&terminal.screen(), ENTERED);
+        assert!(terminal.is_raw().unwrap());
+        terminal
+    };
+    for (keys, status) in [("q", 0), ("\u{3}", 0), ("jjkG/we\rq", 0)] {
+        let mut terminal = start();
+        terminal.press(keys).unwrap();
+        assert_eq!(terminal.end().unwrap(), status, "{keys:?}: {}", terminal.screen());
+        given_back(&terminal);
+    }
+    let mut killed = start();
+    host.shell("kill -TERM $(pgrep -x crilet)").success().unwrap();
+    assert_eq!(killed.end().unwrap(), 128 + 15, "{}", killed.screen());
+    given_back(&killed);
+    // Another size is drawn anew, to the last column of the smaller one.
+    let mut resized = start();
+    resized.resize(10, 40).unwrap();
+    resized.press("/zzz").unwrap();
+    resized.expect("/zzz_").unwrap();
+    resized.expect("\x1b[10;1H").unwrap();
+    resized.press("\r\u{1b}q").unwrap();
+    assert_eq!(resized.end().unwrap(), 0, "{}", resized.screen());
+}
+
+fn happened(host: &Host) {
+    let told = crilet_ends_with(0, host, &["events", "web"]).stdout;
+    for part in ["Created", "Started", "default/web/once", "failed, exit code 3", "Warning  Exited"]
+    {
+        assert_contains(&told, part);
+    }
+    let last = crilet_ends_with(0, host, &["events", "--since", "2100-01-01", "web"]);
+    assert_eq!(last.stdout, "", "{last}");
+    let watch = crilet(host, &["events", "-w", "-o", "json", "db"]).spawn().unwrap();
+    let expect = |text: &str| {
+        wait_until(text, BOUND, || {
+            let log = watch.log();
+            if log.contains(text) { Ok(()) } else { Err(log) }
+        })
+        .unwrap();
+    };
+    expect("\"reason\":\"Started\"");
+    crilet_ends_with(0, host, &["stop", "db", "--grace", "0"]);
+    expect("killed (SIGKILL), exit code 137");
+    crilet_ends_with(0, host, &["rm", "db"]);
+    expect("the pod was removed");
+    crilet_ends_with(0, host, &["run", "/root/db"]);
+    wait_until("the new pod", BOUND, || {
+        let log = watch.log();
+        let count = log.matches("\"reason\":\"Started\"").count();
+        if count == 2 { Ok(()) } else { Err(log) }
+    })
+    .unwrap();
+    assert!(!watch.log().contains("\"pod\":\"web\""), "{}", watch.log());
+}
+
+#[test]
+fn images_are_pulled_and_listed() {
+    let (host, _containerd) = host_with_containerd();
+    let registry = Registry::start(&host, RegistryOptions::default()).unwrap();
+    push_busybox(&registry);
+    let name = format!("{}/library/busybox:1", registry.address());
+    let pulled = crilet_ends_with(0, &host, &["pull", &name]);
+    assert_contains(&pulled.stdout, "IMAGE");
+    assert_eq!(pulled.stderr, "", "nobody watches, so nothing is told of the way");
+    let listed = crilet_ends_with(0, &host, &["images", "-o", "name", &name]);
+    assert!(listed.stdout.lines().any(|line| line == name), "{listed}");
+    let wide = crilet_ends_with(0, &host, &["images", "-o", "wide", &name]).stdout;
+    assert_contains(&wide, "sha256:");
+    let missing = format!("{}/library/none:1", registry.address());
+    let failed = crilet_ends_with(5, &host, &["pull", &missing, &name]);
+    assert_contains(&failed.stderr, &format!("failed to pull image `{missing}`"));
+    assert_contains(&failed.stdout, "busybox");
+    let mut watched = on_terminal(&host, &["pull", &name]);
+    assert_eq!(watched.end().unwrap(), 0, "{}", watched.screen());
+}
+
+#[test]
+fn shells_complete_live_names() {
+    let (host, _containerd) = host_with_containerd();
+    two_pods(&host);
+    let path = CRILET.rsplit_once('/').unwrap().0;
+    let path = format!("{path}:/usr/sbin:/usr/bin:/sbin:/bin");
+    let bash = |line: &str| {
+        let script = format!(
+            "source <(crilet completion bash); COMP_LINE='{line}' COMP_POINT=${{#COMP_LINE}}\n\
+             COMP_POINT={}; _crilet; echo ${{COMPREPLY[@]}}; complete -p crilet",
+            line.len()
+        );
+        host.command("bash").args(["--norc", "-c", &script]).env("PATH", &path).success().unwrap()
+    };
+    let registered = "\ncomplete -F _crilet crilet\n";
+    assert_eq!(bash("crilet inspect w"), format!("web{registered}"));
+    assert_eq!(bash("crilet exec web/"), format!("web/main{registered}"), "what runs");
+    assert_eq!(
+        bash("crilet logs default/web/"),
+        format!("default/web/main default/web/once{registered}")
+    );
+    assert_contains(&bash("crilet images crilet"), "crilet.test/busybox:1");
+    let fish = |line: &str| {
+        let script = format!("crilet completion fish | source; complete -C '{line}'");
+        host.command("fish")
+            .args(["--no-config", "-c", &script])
+            .env("PATH", &path)
+            .success()
+            .unwrap()
+    };
+    assert_eq!(fish("crilet inspect w"), "web\tready\n");
+    assert_eq!(fish("crilet ps --wat"), "--watch\tGo on with every change\n");
+    assert_eq!(fish("crilet exec web/m"), "web/main\trunning\n");
+    zsh(&host, &path);
+}
+
+/// A person's own: what is typed, then Tab, then a look at the line.
+fn zsh(host: &Host, path: &str) {
+    let zsh = host.command("zsh").args(["-f", "-i"]).env("PATH", path).env("TERM", "dumb");
+    let mut terminal = zsh.on_terminal(24, 100).unwrap();
+    terminal.press("PS1='ready> '; autoload -U compinit; compinit -u -D\r").unwrap();
+    terminal.press("source <(crilet completion zsh); echo lo''aded\r").unwrap();
+    terminal.expect("loaded\r\n").unwrap();
+    for (typed, line) in [
+        ("crilet inspect w", "crilet inspect web"),
+        ("crilet exec web/m", "crilet exec web/main"),
+        ("crilet ps --wat", "crilet ps --watch"),
+        ("crilet images crilet.test/busy", "crilet images crilet.test/busybox:1"),
+    ] {
+        // Ctrl-A goes to the beginning, so that the whole line is shown and not done.
+        terminal.press(&format!("{typed}\t\u{1}print -r -- 'li''ne' \r")).unwrap();
+        terminal.expect(&format!("line {line}\r\n")).unwrap();
+    }
+}
