@@ -192,10 +192,10 @@ impl<'a> Search<'a> {
             }
             // One rule may be led to by several.
             if !self.found.iter().any(|other| {
-                other.rule == port.rule
-                    && other.target == port.target
-                    && other.host_port == host_port
+                other.host_port == host_port
                     && other.protocol == protocol
+                    && other.target == port.target
+                    && other.rule == port.rule
             }) {
                 self.found.push(port);
             }

@@ -153,7 +153,7 @@ fn by_link(walk: &mut Walk<'_>, out: &Link) -> Result<(), Verdict> {
 
 /// Into the pod behind a link of the host, if there is one.
 fn to_sender(walk: &mut Walk<'_>, link: &Link) -> Result<(), Verdict> {
-    let Some((pod, inside, _)) = walk.behind(link) else { return Ok(()) };
+    let Some((pod, inside, _)) = walk.node.behind(link) else { return Ok(()) };
     walk.at_link(walk.pod(pod)?, "ingress", inside)
 }
 

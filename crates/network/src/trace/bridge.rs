@@ -7,7 +7,7 @@ use super::{
     routes::{Found, Question, find, is_local},
     walk::{Walk, lost},
 };
-use crate::snapshot::{Link, Namespace};
+use crate::snapshot::Link;
 
 impl<'a> Walk<'a> {
     /// The host's end of a pod's link.
@@ -54,17 +54,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The namespace, and the link in it, that a link of the host leads to.
-    pub(super) fn behind(&self, link: &Link) -> Option<(usize, &'a Link, &'a Namespace)> {
-        let all = self.node.snapshot.namespaces.iter().enumerate();
-        let mut found = all.filter_map(|(place, namespace)| {
-            let inside = namespace.link(link.peer?)?;
-            (inside.peer == Some(link.index) && inside.peer_elsewhere)
-                .then_some((place, inside, namespace))
-        });
-        found.next()
-    }
-
     pub(super) fn over_bridge(
         &mut self,
         bridge: &'a Link,
@@ -76,7 +65,7 @@ impl<'a> Walk<'a> {
         let mut others = false;
         let mut found = None;
         for port in ports {
-            match self.behind(port) {
+            match self.node.behind(port) {
                 Some((pod, inside, namespace)) if is_local(namespace, hop) => {
                     found = Some((port, pod, inside))
                 }

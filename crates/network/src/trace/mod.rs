@@ -14,7 +14,13 @@ mod probe;
 mod routes;
 mod walk;
 
-use std::{ffi::OsStr, fmt, net::IpAddr, path::PathBuf};
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -22,7 +28,7 @@ pub use probe::{Probe, probe};
 
 use crate::{
     ruleset::{Chain, Rule, Ruleset, Table},
-    snapshot::{Namespace, Protocol, Snapshot},
+    snapshot::{Link, Namespace, Protocol, Snapshot},
 };
 
 /// A snapshot whose rules have been read.
@@ -35,6 +41,10 @@ pub struct Node<'a> {
     /// Rules of the other namespaces, in the snapshot's order.
     pub others: Vec<Ruleset>,
     names: Vec<String>,
+    /// Places of namespaces by their addresses, those of `lo` left out.
+    addresses: HashMap<IpAddr, usize>,
+    /// Places of namespaces by a link in them and the link elsewhere that is its other end.
+    ends: HashMap<(u32, u32), usize>,
 }
 
 /// Who sends.
@@ -194,8 +204,21 @@ impl<'a> Node<'a> {
     #[must_use]
     pub fn new(snapshot: &'a Snapshot) -> Self {
         let others = snapshot.namespaces.iter().map(|one| Ruleset::of(&one.firewall)).collect();
-        let names = snapshot.namespaces.iter().map(|one| name_of(snapshot, one)).collect();
-        Self { snapshot, host: Ruleset::of(&snapshot.host.firewall), others, names }
+        let known = names(snapshot);
+        let names = snapshot.namespaces.iter().map(|one| name_of(&known, one)).collect();
+        let (mut addresses, mut ends) = (HashMap::new(), HashMap::new());
+        for (place, namespace) in snapshot.namespaces.iter().enumerate() {
+            for link in &namespace.links {
+                for net in link.addresses.iter().filter(|_| link.name != "lo") {
+                    addresses.entry(net.addr()).or_insert(place);
+                }
+                if let (Some(peer), true) = (link.peer, link.peer_elsewhere) {
+                    ends.entry((link.index, peer)).or_insert(place);
+                }
+            }
+        }
+        let host = Ruleset::of(&snapshot.host.firewall);
+        Self { snapshot, host, others, names, addresses, ends }
     }
 
     /// What a namespace is called: the pod, else the file's name.
@@ -238,25 +261,38 @@ impl<'a> Node<'a> {
     /// The namespace that has an address on a link other than `lo`.
     #[must_use]
     pub fn namespace_with(&self, address: IpAddr) -> Option<usize> {
-        self.snapshot.namespaces.iter().position(|namespace| {
-            namespace.addresses().any(|(link, net)| net.addr() == address && link.name != "lo")
-        })
+        self.addresses.get(&address).copied()
+    }
+
+    /// The namespace, and the link in it, that a link of the host leads to.
+    pub(crate) fn behind(&self, link: &Link) -> Option<(usize, &'a Link, &'a Namespace)> {
+        let place = *self.ends.get(&(link.peer?, link.index))?;
+        let namespace = self.snapshot.namespaces.get(place)?;
+        Some((place, namespace.link(link.peer?)?, namespace))
     }
 }
 
-fn name_of(snapshot: &Snapshot, namespace: &Namespace) -> String {
-    let file = |path: Option<&PathBuf>| path.and_then(|path| path.file_name()).map(OsStr::to_owned);
-    let own = file(namespace.path.as_ref());
-    let mut sandboxes = snapshot.sandboxes.iter();
-    if let Some(sandbox) =
-        sandboxes.find(|one| one.namespace.is_some() && file(one.namespace.as_ref()) == own)
-    {
-        return format!("pod {}", sandbox.pod);
+/// What the namespaces' files are of: the runtime's word before a cached attachment's.
+fn names(snapshot: &Snapshot) -> HashMap<&OsStr, &str> {
+    let sandboxes =
+        snapshot.sandboxes.iter().map(|one| (one.namespace.as_deref(), one.pod.as_str()));
+    let attached = snapshot.attachments.iter().map(|one| {
+        (one.namespace.as_deref(), one.pod.as_deref().unwrap_or(one.container.as_str()))
+    });
+    let mut names = HashMap::new();
+    for (path, name) in sandboxes.chain(attached) {
+        if let Some(file) = path.and_then(Path::file_name) {
+            names.entry(file).or_insert(name);
+        }
     }
-    let mut attached = snapshot.attachments.iter();
-    match attached.find(|one| one.namespace.is_some() && file(one.namespace.as_ref()) == own) {
-        Some(one) => format!("pod {}", one.pod.as_ref().unwrap_or(&one.container)),
-        None => own.unwrap_or_default().to_string_lossy().into_owned(),
+    names
+}
+
+fn name_of(known: &HashMap<&OsStr, &str>, namespace: &Namespace) -> String {
+    let own = namespace.path.as_deref().and_then(Path::file_name).unwrap_or_default();
+    match known.get(own) {
+        Some(name) => format!("pod {name}"),
+        None => own.to_string_lossy().into_owned(),
     }
 }
 

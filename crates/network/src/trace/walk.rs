@@ -399,7 +399,7 @@ impl<'a> Walk<'a> {
         if link.kind.as_deref() == Some("bridge") {
             return self.over_bridge(link, hop, bridged);
         }
-        let peer = self.behind(link).filter(|(_, _, namespace)| is_local(namespace, hop));
+        let peer = self.node.behind(link).filter(|(_, _, namespace)| is_local(namespace, hop));
         match peer {
             Some((pod, inside, _)) => self.enter_pod(pod, inside),
             None => Err(Verdict::Leaves { why: format!("by {} to {hop}", link.name) }),
