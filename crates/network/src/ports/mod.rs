@@ -44,6 +44,9 @@ pub struct Port {
     pub packets: Option<u64>,
     /// What gets in its way, or in whose way it is.
     pub conflicts: Vec<String>,
+    /// Whether only some packets come to the rule, by chance or by what is not known.
+    #[serde(skip)]
+    pub(crate) is_partial: bool,
 }
 
 /// Tables and chains by which programs are known, by their beginning.
@@ -153,6 +156,10 @@ impl<'a> Search<'a> {
         let on_way = path.iter().rev().flat_map(|rule| rule.conditions.iter());
         let conditions: Vec<&Condition> =
             more.into_iter().chain(on_way).filter(|condition| !condition.negated).collect();
+        let is_unknown = |field: &Field| matches!(field, Field::Unknown(_));
+        let is_partial = path.iter().any(|rule| {
+            rule.conditions.iter().any(|condition| condition.fields.iter().any(is_unknown))
+        });
         let protocols = numbers(&conditions, &Field::Protocol);
         let ports = numbers(&conditions, &Field::DestinationPort);
         let host_ip = conditions.iter().find_map(|condition| single(condition));
@@ -161,8 +168,15 @@ impl<'a> Search<'a> {
             return;
         }
         for (from, last) in ports {
+            if !allow(&conditions, &Field::DestinationPort, (from, last)) {
+                continue;
+            }
             let protocol = protocols.first().and_then(|(number, _)| u8::try_from(*number).ok());
             let Some(protocol) = protocol.and_then(Protocol::from_number) else { continue };
+            let number = u64::from(protocol.number());
+            if !allow(&conditions, &Field::Protocol, (number, number)) {
+                continue;
+            }
             let (Ok(host_port), Ok(last_port)) = (u16::try_from(from), u16::try_from(last)) else {
                 continue;
             };
@@ -186,6 +200,7 @@ impl<'a> Search<'a> {
                 rule: RuleAt::of(table, chain, rule),
                 packets: rule.packets,
                 conflicts: Vec::new(),
+                is_partial,
             };
             if port.owner.is_none() {
                 port.conflicts.push(format!("nobody on this node has the address {}", to.0));
@@ -221,6 +236,18 @@ fn numbers(conditions: &[&Condition], field: &Field) -> Vec<(u64, u64)> {
     Vec::new()
 }
 
+/// Whether all conditions that say something of a field leave some of a range: a chain may be led to
+/// for one port and rewrite others, too, as podman's do.
+fn allow(conditions: &[&Condition], field: &Field, (from, last): (u64, u64)) -> bool {
+    conditions.iter().all(|condition| {
+        let Some(at) = condition.fields.iter().position(|one| one == field) else { return true };
+        condition.values.iter().any(|values| match values.get(at) {
+            Some(Value::Range(first, end)) => *first <= last && from <= *end,
+            _ => true,
+        })
+    })
+}
+
 /// The single destination address of a condition.
 fn single(condition: &Condition) -> Option<IpAddr> {
     let at = condition.fields.iter().position(|one| *one == Field::Destination)?;
@@ -252,7 +279,8 @@ fn compare(node: &Node<'_>, before: &mut [Port], port: &mut Port) {
             (Some(one), Some(other)) => one == other,
             _ => true,
         };
-        if same && addresses && earlier.target != port.target {
+        // What chance has left over comes to the later one.
+        if same && addresses && !earlier.is_partial && earlier.target != port.target {
             port.conflicts.push(format!("{} comes first and has it", told(earlier)));
             earlier.conflicts.push(format!("{} wants it, too, and gets nothing", told(port)));
         }
