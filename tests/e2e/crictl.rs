@@ -132,7 +132,7 @@ fn commands_logs_and_ports() {
     let script = "echo out; echo err >&2; until [ -e /go ]; do sleep 0.1; done; \
                   for n in 1 2 3; do echo line $n; done; \
                   echo up >/var/www/index.html; httpd -p 8080 -h /var/www; \
-                  while read -r line; do echo got $line; [ $line = end ] && exit 4; done; sleep 1000";
+                  while read -r line; do echo got $line; [ $line = end ] && sleep 0.5 && exit 4; done; sleep 1000";
     let (pod, container) = pod_with(host, script);
     // Both streams come in an order of their own: the rest is written when this is there.
     logged(host, &container, "out\n", "err\n");
