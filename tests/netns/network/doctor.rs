@@ -92,7 +92,8 @@ impl Node {
         let outer = self.bed.in_pod(pod, "cat /sys/class/net/eth0/iflink");
         self.bed.sh(&format!("ip netns delete {pod}"));
         wait_until("the pod's link to go", Duration::from_secs(30), || {
-            let links = self.bed.sh("cat /sys/class/net/*/ifindex");
+            // One listing: a file of a link may go while the shell reads others.
+            let links = self.bed.sh("ip -o link | cut -d: -f1");
             let is_there = links.lines().any(|index| index == outer.trim());
             if is_there { Err(links) } else { Ok(()) }
         })
