@@ -9,7 +9,7 @@ use crilet_network::{
 };
 
 use super::source::{SourceArgs, tell_problems};
-use crate::{errors::CliError, global::Global, output};
+use crate::{errors::CliError, global::Global, output, values::Document};
 
 /// Options of `crilet net inspect`.
 #[derive(Debug, Args)]
@@ -19,21 +19,9 @@ pub(super) struct InspectArgs {
     pod: String,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
-    output: Form,
+    output: Document,
     #[command(flatten)]
     source: SourceArgs,
-}
-
-/// Forms of output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Form {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
-    /// For programs and people
-    Yaml,
 }
 
 /// Tells all of a pod's network.
@@ -45,9 +33,9 @@ pub(super) async fn run(global: &Global, args: &InspectArgs) -> Result<ExitCode,
     let none = || CliError::NoNamespace { pod: args.pod.clone(), count: 0 };
     let view = inspect(&node, place).ok_or_else(none)?;
     match args.output {
-        Form::Json => output::json(&view),
-        Form::Yaml => output::yaml(&view),
-        Form::Text => output::data(&text(&view)),
+        Document::Json => output::json(&view),
+        Document::Yaml => output::yaml(&view),
+        Document::Text => output::data(&text(&view)),
     }
     .map_err(CliError::Output)?;
     Ok(ExitCode::SUCCESS)

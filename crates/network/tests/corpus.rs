@@ -2,11 +2,11 @@
 //! that they publish are found.
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use crilet_network::{
     ports::published,
-    ruleset::{Action, Ruleset},
+    ruleset::{Action, Field},
     snapshot::{Firewall, Route, Saved, Snapshot},
     trace::Node,
 };
@@ -59,12 +59,21 @@ fn ports(name: &str) -> Vec<String> {
     published(&node).into_iter().map(one).collect()
 }
 
-/// What is not understood, in the tools' words.
-fn unknown(ruleset: &Ruleset) -> Vec<String> {
-    let rules =
-        ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+/// What is not understood of conditions and of actions, in the tools' words.
+fn unknown(name: &str) -> (BTreeSet<String>, Vec<String>) {
+    let snapshot = snapshot(name);
+    let ruleset = Node::new(&snapshot).host;
+    let chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+    let rules: Vec<_> = chains.flat_map(|chain| &chain.rules).collect();
+    assert!(rules.len() > 8, "{name} has its rules");
+    let fields = rules.iter().flat_map(|rule| &rule.conditions).flat_map(|one| &one.fields);
+    let of_fields = fields.filter_map(|field| match field {
+        Field::Unknown(text) => Some(text.clone()),
+        _ => None,
+    });
     let is_unknown = |action: &Action| matches!(action, Action::Unknown(_));
-    rules.filter(|rule| is_unknown(&rule.action)).map(|rule| rule.text.clone()).collect()
+    let of_actions = rules.iter().filter(|rule| is_unknown(&rule.action));
+    (of_fields.collect(), of_actions.map(|rule| rule.text.clone()).collect())
 }
 
 #[test]
@@ -111,11 +120,23 @@ fn ports_of_kube_proxy() {
 
 #[test]
 fn what_is_not_understood_is_told_by_name() {
-    let of = |name: &str| unknown(&Node::new(&snapshot(name)).host);
-    for name in ["docker.iptables", "crio.iptables", "netavark.json", "firewalld.json"] {
-        assert_eq!(of(name), Vec::<String>::new(), "{name}");
-    }
-    for name in ["ufw.iptables", "kube-proxy.iptables"] {
-        assert_eq!(of(name), Vec::<String>::new(), "{name}");
+    let expected: [(&str, &[&str]); 6] = [
+        ("docker.iptables", &[]),
+        ("crio.iptables", &[]),
+        ("netavark.json", &[]),
+        ("firewalld.json", &[]),
+        ("ufw.iptables", &["--icmp-type", "--limit", "--set", "--update"]),
+        (
+            "kube-proxy.iptables",
+            &["localhost_nps_accepted", "ct_state_invalid_dropped", "--probability"],
+        ),
+    ];
+    for (name, matches) in expected {
+        let (fields, actions) = unknown(name);
+        assert_eq!(actions, Vec::<String>::new(), "{name}");
+        assert_eq!(fields.len(), matches.len(), "{name}: {fields:?}");
+        for word in matches {
+            assert!(fields.iter().any(|text| text.contains(word)), "{name}: {word} in {fields:?}");
+        }
     }
 }

@@ -9,6 +9,8 @@ mod calls;
 mod containerd;
 mod crowd;
 mod flows;
+#[path = "../mapped.rs"]
+mod mapped;
 #[path = "../report.rs"]
 mod report;
 

@@ -8,6 +8,8 @@
     reason = "a bench starts programs and takes the time itself"
 )]
 
+#[path = "../mapped.rs"]
+mod mapped;
 mod pods;
 #[path = "../report.rs"]
 mod report;

@@ -80,7 +80,7 @@ pub fn examine(snapshot: &Snapshot) -> Vec<Finding> {
     let look = Look {
         snapshot,
         ports,
-        pods: Pods::of(snapshot, &lists),
+        pods: Pods::of(snapshot, &lists, node.places()),
         files: judge(&snapshot.configuration, &host_network(&snapshot.host)),
         node,
         lists: &lists,

@@ -1,9 +1,11 @@
 //! Joins of what a snapshot has of pods.
 
 mod lists;
+mod places;
 mod pods;
 
 pub use lists::{List, Lists, field, is_true, text};
+pub use places::Places;
 pub use pods::{Life, Pods};
 
 use std::net::IpAddr;

@@ -3,9 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
+    sync::Arc,
 };
 
-use super::lists::{Lists, text};
+use super::{
+    lists::{Lists, text},
+    places::Places,
+};
 use crate::snapshot::{Attachment, Link, Snapshot};
 
 /// Plugins whose pods have a link on the host that shows them.
@@ -29,8 +33,7 @@ pub struct Pods<'a> {
     sandboxes: HashSet<&'a str>,
     /// Containers of attachments whose namespace is there.
     attached: HashSet<&'a str>,
-    /// Places of namespaces by their addresses, those of `lo` left out.
-    addresses: HashMap<IpAddr, usize>,
+    places: Arc<Places>,
     /// Containers that are known to be in a namespace, by its inode's place in the snapshot.
     inside: BTreeMap<usize, BTreeSet<&'a str>>,
     /// Links of the host whose other end is in a namespace that cannot be seen.
@@ -44,33 +47,22 @@ pub struct Pods<'a> {
 impl<'a> Pods<'a> {
     /// Brings a snapshot's sandboxes, attachments and namespaces together.
     #[must_use]
-    pub fn of(snapshot: &'a Snapshot, lists: &Lists) -> Self {
+    pub fn of(snapshot: &'a Snapshot, lists: &Lists, places: Arc<Places>) -> Self {
         let host = &snapshot.host;
-        let mut addresses = HashMap::new();
-        let mut pairs = HashSet::new();
-        for (place, namespace) in snapshot.namespaces.iter().enumerate() {
-            for link in &namespace.links {
-                if let (Some(peer), true) = (link.peer, link.peer_elsewhere) {
-                    pairs.insert((peer, link.index));
-                }
-                let own = link.addresses.iter().filter(|_| link.name != "lo");
-                addresses.extend(own.map(|net| (net.addr(), place)));
-            }
-        }
         let is_unseen = |link: &&Link| {
             let veth = link.kind.as_deref() == Some("veth") && link.peer_elsewhere;
-            veth && link.peer.is_none_or(|peer| !pairs.contains(&(link.index, peer)))
+            veth && places.behind(snapshot, link).is_none()
         };
         let is_bridge = |link: &&Link| link.kind.as_deref() == Some("bridge");
         let alive = snapshot.attachments.iter().filter(|one| one.namespace_exists == Some(true));
         Self {
             sandboxes: snapshot.sandboxes.iter().map(|one| one.id.as_str()).collect(),
             attached: alive.map(|one| one.container.as_str()).collect(),
-            addresses,
             inside: inside(snapshot),
             unseen: host.links.iter().filter(is_unseen).collect(),
             bridges: host.links.iter().filter(is_bridge).collect(),
             kinds: kinds(snapshot, lists),
+            places,
         }
     }
 
@@ -112,7 +104,7 @@ impl<'a> Pods<'a> {
     /// The namespace that has an address, by its place in the snapshot.
     #[must_use]
     pub fn holder(&self, address: IpAddr) -> Option<usize> {
-        self.addresses.get(&address).copied()
+        self.places.holder(address)
     }
 
     /// The namespace that an attachment is in, by its place in the snapshot.

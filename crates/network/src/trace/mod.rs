@@ -1,9 +1,9 @@
 //! The way of a packet through a node, told hop by hop from a snapshot.
 //!
 //! [`trace()`] walks a new connection's first packet as the kernel would: the hooks of all packet
-//! filters, of IP, bridges and links, in the order of their priorities, rewriting, choosing of routes, bridge port, the pod's own
-//! network, and then the answer's way back. It ends with a [`Verdict`]. Nothing is guessed: a match
-//! that is not known makes the verdict [`Verdict::Unknown`].
+//! filters, of IP, bridges and links, in the order of their priorities, rewriting, choosing of routes,
+//! bridge port, the pod's own network, and then the answer's way back. It ends with a [`Verdict`].
+//! Nothing is guessed: a match that is not known makes the verdict [`Verdict::Unknown`].
 
 mod answer;
 mod bridge;
@@ -20,6 +20,7 @@ use std::{
     fmt,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Serialize;
@@ -27,6 +28,7 @@ use serde::Serialize;
 pub use probe::{Probe, probe};
 
 use crate::{
+    join::Places,
     ruleset::{Chain, Rule, Ruleset, Table},
     snapshot::{Link, Namespace, Protocol, Snapshot},
 };
@@ -41,10 +43,7 @@ pub struct Node<'a> {
     /// Rules of the other namespaces, in the snapshot's order.
     pub others: Vec<Ruleset>,
     names: Vec<String>,
-    /// Places of namespaces by their addresses, those of `lo` left out.
-    addresses: HashMap<IpAddr, usize>,
-    /// Places of namespaces by a link in them and the link elsewhere that is its other end.
-    ends: HashMap<(u32, u32), usize>,
+    places: Arc<Places>,
 }
 
 /// Who sends.
@@ -206,19 +205,8 @@ impl<'a> Node<'a> {
         let others = snapshot.namespaces.iter().map(|one| Ruleset::of(&one.firewall)).collect();
         let known = names(snapshot);
         let names = snapshot.namespaces.iter().map(|one| name_of(&known, one)).collect();
-        let (mut addresses, mut ends) = (HashMap::new(), HashMap::new());
-        for (place, namespace) in snapshot.namespaces.iter().enumerate() {
-            for link in &namespace.links {
-                for net in link.addresses.iter().filter(|_| link.name != "lo") {
-                    addresses.entry(net.addr()).or_insert(place);
-                }
-                if let (Some(peer), true) = (link.peer, link.peer_elsewhere) {
-                    ends.entry((link.index, peer)).or_insert(place);
-                }
-            }
-        }
         let host = Ruleset::of(&snapshot.host.firewall);
-        Self { snapshot, host, others, names, addresses, ends }
+        Self { snapshot, host, others, names, places: Arc::new(Places::of(snapshot)) }
     }
 
     /// What a namespace is called: the pod, else the file's name.
@@ -261,14 +249,17 @@ impl<'a> Node<'a> {
     /// The namespace that has an address on a link other than `lo`.
     #[must_use]
     pub fn namespace_with(&self, address: IpAddr) -> Option<usize> {
-        self.addresses.get(&address).copied()
+        self.places.holder(address)
     }
 
-    /// The namespace, and the link in it, that a link of the host leads to.
+    /// The namespace, its place, and the link in it, that a link of the host leads to.
     pub(crate) fn behind(&self, link: &Link) -> Option<(usize, &'a Link, &'a Namespace)> {
-        let place = *self.ends.get(&(link.peer?, link.index))?;
-        let namespace = self.snapshot.namespaces.get(place)?;
-        Some((place, namespace.link(link.peer?)?, namespace))
+        self.places.behind(self.snapshot, link)
+    }
+
+    /// What is where, for others who look at the same snapshot.
+    pub(crate) fn places(&self) -> Arc<Places> {
+        Arc::clone(&self.places)
     }
 }
 
