@@ -47,7 +47,8 @@ pub struct Followed {
 #[derive(Debug)]
 pub(crate) enum Message {
     Look,
-    Add(Box<Followed>, Option<i64>),
+    /// Logs that are there at the same time, so that nothing is read of one before all are.
+    Add(Vec<Followed>, Option<i64>),
     Ended(usize),
     Close,
     Stop,
@@ -63,8 +64,16 @@ pub struct Control {
 impl Control {
     /// Adds a log, from its beginning or lines of a time on; gives its number.
     pub fn add(&self, followed: Followed, since: Option<i64>) -> usize {
-        self.send(Message::Add(Box::new(followed), since));
+        self.send(Message::Add(vec![followed], since));
         self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Adds logs whose lines are to be merged by time from their beginnings on; gives the number of the
+    /// first, which the others follow.
+    pub fn add_all(&self, followed: Vec<Followed>) -> usize {
+        let count = followed.len();
+        self.send(Message::Add(followed, None));
+        self.count.fetch_add(count, Ordering::Relaxed)
     }
 
     /// Says that a log's writer has ended: once all is read, it is done.
@@ -165,9 +174,11 @@ impl Follow {
         match message {
             Message::Look => self.waker.woke(),
             Message::Add(followed, since) => {
-                output.renderer.add(&followed.name);
-                let log = Log::open(&followed.log, &self.query, since, &self.watch, &self.waker)?;
-                self.logs.push(log);
+                for Followed { log, name } in followed {
+                    output.renderer.add(&name);
+                    let log = Log::open(&log, &self.query, since, &self.watch, &self.waker)?;
+                    self.logs.push(log);
+                }
             }
             Message::Ended(number) => {
                 if let Some(log) = self.logs.get_mut(number) {

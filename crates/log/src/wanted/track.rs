@@ -59,12 +59,11 @@ impl Tracker {
         is_made_again: fn(&Pod, &Container) -> bool,
         told: impl FnMut(String) + Send + 'static,
     ) -> Self {
-        let follow = |chosen: Chosen| {
-            let followed = Followed { log: chosen.log.clone(), name: chosen.name.clone() };
-            let number = control.add(followed, None);
-            Tracked::new(chosen, number)
-        };
-        let tracked = chosen.into_iter().map(follow).collect();
+        let followed =
+            |chosen: &Chosen| Followed { log: chosen.log.clone(), name: chosen.name.clone() };
+        let first = control.add_all(chosen.iter().map(followed).collect());
+        let numbered = chosen.into_iter().zip(first..);
+        let tracked = numbered.map(|(chosen, number)| Tracked::new(chosen, number)).collect();
         Self { tracked, control, client, is_made_again, told: Box::new(told) }
     }
 
