@@ -245,7 +245,7 @@ fn a_reopening_that_hangs_does_not_hold_up_other_logs() {
 fn what_is_planted_beside_a_log_is_not_touched() {
     let bed = bed();
     bed.write("secret", "the secret\n");
-    bed.write("other/x.log", "2026-01-01T00:00:01Z stdout F other\n");
+    bed.write("other/app.log", "2026-01-01T00:00:01Z stdout F other\n");
     let secret = bed.path("secret");
     for name in
         ["app.log.20250101-000000", "side.log.20250101-000000.gz", "app.log.20250101-000001.tmp"]
@@ -268,10 +268,13 @@ fn what_is_planted_beside_a_log_is_not_touched() {
     assert!(bed.path("web-log/side.log").is_symlink(), "{outcome}");
     let read = bed.crilet("logs web/side").run();
     assert!(!read.stdout.contains("secret"), "{read}");
-    // The directory itself becomes a link of somebody who is not trusted: nothing follows it.
+    // The directory itself becomes a link. One of our own is followed; one of somebody who is not
+    // trusted is not.
     let moved = bed.path("moved");
     fs::rename(bed.path("web-log"), &moved).unwrap();
     symlink(bed.path("other"), bed.path("web-log")).unwrap();
+    let followed = bed.crilet("logs web/app").run();
+    assert_eq!(followed.stdout, "other\n", "{followed}");
     if nix::unistd::geteuid().is_root() {
         let nobody = Some(nix::unistd::Uid::from_raw(65534));
         let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;

@@ -6,7 +6,10 @@ use crilet_cri::{
     Client,
     inventory::{self, Detail, Pod, PodState},
 };
-use crilet_log::wanted::{Chosen, generations, of_pod, of_target, set_prefixes};
+use crilet_log::{
+    LogError,
+    wanted::{Chosen, generations, of_pod, of_target, set_prefixes},
+};
 
 use crate::{
     errors::CliError,
@@ -54,8 +57,8 @@ pub(crate) async fn choose(
         containers: generations(&containers, selection.previous),
         ..pod.clone()
     });
-    for pod in inventory::describe(client, trimmed.collect(), Detail::Logs).await? {
-        chosen.extend(of_pod(&pod, selection.previous)?);
+    for pod in inventory::describe(client, trimmed.collect(), Detail::LogPaths).await? {
+        chosen.extend(open(client, pod, selection.previous).await?);
     }
     if chosen.is_empty() && !selection.targets.is_empty() {
         let target = selection.targets.join(" ");
@@ -65,5 +68,20 @@ pub(crate) async fn choose(
     let mut seen = BTreeSet::new();
     chosen.retain(|chosen| chosen.is_shared() || seen.insert(chosen.log.path()));
     set_prefixes(&mut chosen, colors);
+    Ok(chosen)
+}
+
+/// Opens the logs of a pod by their paths alone. Only where there is a link on the way it matters which
+/// part of it the pod's owner can write, and the runtime is asked for that, too, which takes it longer.
+async fn open(client: &Client, mut pod: Pod, previous: bool) -> Result<Vec<Chosen>, CliError> {
+    match of_pod(&pod, previous) {
+        Err(LogError::Directory { .. }) => {}
+        other => return Ok(other?),
+    }
+    pod.containers.iter_mut().for_each(|container| container.details = None);
+    let mut chosen = Vec::new();
+    for pod in inventory::describe(client, vec![pod], Detail::Logs).await? {
+        chosen.extend(of_pod(&pod, previous)?);
+    }
     Ok(chosen)
 }

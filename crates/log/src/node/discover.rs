@@ -63,7 +63,8 @@ pub fn is_kubelets(pod: &Pod) -> bool {
 }
 
 /// Opens where a container's log is: below the sandbox's log directory, whose owner is not trusted;
-/// nothing when the container has none.
+/// nothing when the container has none. Where nobody has asked for that directory
+/// ([`crilet_cri::inventory::Detail::LogPaths`]) no symbolic link is followed at all.
 ///
 /// # Errors
 /// The kernel's; `ELOOP` for a symbolic link that is not followed.
@@ -72,6 +73,7 @@ pub fn locate(pod: &Pod, container: &Container) -> Option<Result<LogFile, Skippe
     let path = details.log_path.clone()?;
     let of_pod = pod.details.as_ref().and_then(|details| details.log_directory.clone());
     let root = of_pod.or_else(|| details.log_directory.clone());
+    let root = root.or_else(|| pod.details.is_none().then(|| PathBuf::from("/")));
     Some(open(root.as_deref(), &path).map_err(|cause| Skipped { path, cause }))
 }
 

@@ -62,13 +62,22 @@ pub fn read(
     renderer: &mut Renderer,
     out: &mut dyn Write,
 ) -> Result<Counts, LogError> {
+    let snapshots: Result<Vec<_>, LogError> = logs.iter().map(Snapshot::of_log).collect();
+    read_snapshots(&snapshots?, query, renderer, out)
+}
+
+/// Reads logs as [`read`] does, from these moments on.
+pub(crate) fn read_snapshots(
+    snapshots: &[Snapshot],
+    query: &Query,
+    renderer: &mut Renderer,
+    out: &mut dyn Write,
+) -> Result<Counts, LogError> {
     let mut sources = Vec::new();
-    for log in logs {
-        let snapshot = Snapshot::take(log).map_err(|cause| log.failed(cause))?;
-        if snapshot.segments.is_empty() {
-            return Err(LogError::Missing { path: log.path() });
-        }
-        let source = begin(&snapshot, query, logs.len() > 1).map_err(|cause| log.failed(cause))?;
+    for snapshot in snapshots {
+        let log = &snapshot.log;
+        let source =
+            begin(snapshot, query, snapshots.len() > 1).map_err(|cause| log.failed(cause))?;
         sources.push(Whole { log: log.clone(), source });
     }
     merge::run(sources, query.limit, renderer, out)

@@ -85,6 +85,15 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// As [`Self::take`]; [`LogError::Missing`] where there is no file at all.
+    pub(crate) fn of_log(log: &LogFile) -> Result<Self, LogError> {
+        let snapshot = Self::take(log).map_err(|cause| log.failed(cause))?;
+        match snapshot.segments.is_empty() {
+            true => Err(LogError::Missing { path: log.path() }),
+            false => Ok(snapshot),
+        }
+    }
+
     /// Opens the live file, lists the others, and makes sure that both are of one moment.
     pub(crate) fn take(log: &LogFile) -> io::Result<Self> {
         let mut looks = 0;

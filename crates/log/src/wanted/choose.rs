@@ -71,7 +71,8 @@ pub fn generations(containers: &[&Container], previous: bool) -> Vec<Container> 
 }
 
 /// The logs of a pod's containers as [`generations`] chose them, described with
-/// [`crilet_cri::inventory::Detail::Logs`].
+/// [`crilet_cri::inventory::Detail::Logs`], or with [`crilet_cri::inventory::Detail::LogPaths`], which
+/// does where there is no symbolic link on the way.
 ///
 /// # Errors
 /// [`LogError::Directory`] when a log's directory is there and cannot be opened.

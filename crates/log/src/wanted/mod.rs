@@ -12,7 +12,10 @@ pub use track::Tracker;
 
 use std::io::Write;
 
-use crate::{Counts, LogError, Query, Renderer, files::Family, read};
+use crate::{
+    Counts, LogError, Query, Renderer,
+    read::{Snapshot, read_snapshots},
+};
 
 /// Reads what was chosen. A log that is not there is left out, and the others are read.
 ///
@@ -28,21 +31,24 @@ pub fn read_chosen(
     let (mut logs, mut missing) = (Vec::new(), Vec::new());
     let mut query = query.clone();
     for chosen in chosen {
-        if chosen.log.family()? == Family::default() {
-            missing.push(LogError::Missing { path: chosen.log.path() });
-            continue;
-        }
+        let snapshot = match Snapshot::of_log(&chosen.log) {
+            Err(error @ LogError::Missing { .. }) => {
+                missing.push(error);
+                continue;
+            }
+            other => other?,
+        };
         if !several {
             chosen.narrow(&mut query.filter);
         }
         renderer.add(&chosen.name);
-        logs.push(chosen.log);
+        logs.push(snapshot);
     }
     for error in &missing {
         tracing::debug!(%error, "left out");
     }
     match missing.pop() {
         Some(error) if logs.is_empty() => Err(error),
-        _ => read(&logs, &query, &mut renderer, out),
+        _ => read_snapshots(&logs, &query, &mut renderer, out),
     }
 }
