@@ -24,10 +24,11 @@ use crilet_cri::{
     Client, Endpoint,
     inventory::{self, Detail},
 };
+use crilet_stream::{Streamer, Streams, Transport};
 use crilet_testkit::wait_until;
 use host::{IMAGE, SOCKET};
 use report::Times;
-use tokio::time::Instant;
+use tokio::{runtime::Runtime, time::Instant};
 
 /// Turns of every contender, unless `--rounds N` says otherwise.
 const ROUNDS: usize = 31;
@@ -81,11 +82,7 @@ fn inside(crilet: &Path, rounds: usize) -> Result<()> {
         pod: pod.id.clone(),
     });
     let contenders: Vec<Contender> = [Some(own), crictl].into_iter().flatten().collect();
-    let floor = || {
-        runtime.block_on(client.exec_sync(container, vec!["true".to_owned()], Duration::ZERO))?;
-        Ok(())
-    };
-    exec_of_true(&contenders, rounds, floor)?;
+    exec_of_true(&contenders, rounds, &Calls { runtime: &runtime, client: &client, container })?;
     piped(&contenders, rounds.min(7))?;
     ports(&contenders, SocketAddr::new(address, 0), rounds)
 }
@@ -117,15 +114,48 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     Ok(begin.elapsed())
 }
 
-fn exec_of_true(
-    contenders: &[Contender],
-    rounds: usize,
-    floor: impl Fn() -> Result<()>,
-) -> Result<()> {
-    let mut raw = Times::default();
+/// The calls below `exec`, made by this program.
+struct Calls<'a> {
+    runtime: &'a Runtime,
+    client: &'a Client,
+    container: &'a str,
+}
+
+impl Calls<'_> {
+    fn exec_sync(&self) -> Result<()> {
+        let command = vec!["true".to_owned()];
+        self.runtime.block_on(self.client.exec_sync(self.container, command, Duration::ZERO))?;
+        Ok(())
+    }
+
+    /// `Exec` and its streams: what the runtime takes for them when no program is started.
+    fn streamed(&self, transport: Transport) -> Result<()> {
+        let streams = Streams { stdout: true, stderr: true, ..Streams::default() };
+        let streamer = Streamer::new(self.client.clone()).with_transport(transport);
+        self.runtime.block_on(async {
+            let session = streamer.exec(self.container, &["true".to_owned()], streams).await?;
+            for mut output in [session.stdout, session.stderr].into_iter().flatten() {
+                while output.read().await?.is_some() {}
+            }
+            let code = session.ending.wait().await?;
+            ensure!(code == 0, "true ended with {code}");
+            Ok(())
+        })
+    }
+}
+
+fn exec_of_true(contenders: &[Contender], rounds: usize, calls: &Calls<'_>) -> Result<()> {
+    let ways: [(&str, &dyn Fn() -> Result<()>); 3] = [
+        ("ExecSync RPC", &|| calls.exec_sync()),
+        ("Exec, SPDY", &|| calls.streamed(Transport::Spdy)),
+        ("Exec, WebSocket", &|| calls.streamed(Transport::WebSocket)),
+    ];
+    let mut raw = ways.map(|_| Times::default());
     let mut times: Vec<Times> = contenders.iter().map(|_| Times::default()).collect();
     for _ in 0..rounds {
-        raw.push(timed(&floor)?);
+        for ((_, way), times) in ways.iter().zip(&mut raw) {
+            times.push(timed(way)?);
+        }
         for (contender, times) in contenders.iter().zip(&mut times) {
             times.push(timed(|| {
                 let status = contender.command(&["exec", &contender.container, "true"]).status()?;
@@ -134,10 +164,12 @@ fn exec_of_true(
             })?);
         }
     }
-    report::print(&format!("exec of true\n  ExecSync RPC   {}\n", raw.summary()));
-    for (contender, times) in contenders.iter().zip(&times) {
-        let (name, over) = (contender.name, times.over(&raw));
-        report::print(&format!("  {name:14} {}, over the RPC {over}\n", times.summary()));
+    let [rpc, ..] = &raw;
+    let rows = ways.iter().map(|(name, _)| *name).chain(contenders.iter().map(|one| one.name));
+    report::print("exec of true\n");
+    for (name, times) in rows.zip(raw.iter().chain(&times)) {
+        let over = times.over(rpc);
+        report::print(&format!("  {name:16} {}, over the RPC {over}\n", times.summary()));
     }
     Ok(())
 }
