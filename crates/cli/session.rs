@@ -106,13 +106,18 @@ async fn carry_output(
 
 async fn carry_one(output: Option<Output>, stream: Stream) -> io::Result<()> {
     let Some(mut output) = output else { return Ok(()) };
-    let (chunks, written) = mpsc::channel(QUEUE);
-    let writer = output::relay(stream, written);
+    // Many commands say nothing, and need no thread that writes it.
+    let mut begun = None;
     while let Some(chunk) = output.read().await? {
+        let (chunks, _) = begun.get_or_insert_with(|| {
+            let (chunks, written) = mpsc::channel(QUEUE);
+            (chunks, output::relay(stream, written))
+        });
         if chunks.send(chunk).await.is_err() {
             break;
         }
     }
+    let Some((chunks, writer)) = begun else { return Ok(()) };
     drop(chunks);
     writer.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
