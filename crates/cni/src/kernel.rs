@@ -16,6 +16,7 @@ mod traffic;
 pub(crate) use error::KernelError;
 pub(crate) use link::{Link, mac_text, parse_mac};
 pub(crate) use namespace::Namespace;
+pub use namespace::is_namespace;
 pub(crate) use netlink::{Mode, Netlink};
 pub(crate) use route::PlainRoute;
 pub(crate) use rule::SourceRule;

@@ -3,11 +3,13 @@
 //! - [`Conflist`] is a network configuration list, read and checked.
 //! - [`Network`] is the network that crilet ships: which subnets it has, and its conflist.
 //! - [`choose`] finds subnets that nothing on this host uses.
+//! - [`cache`] is what libcni keeps of attachments.
 //! - [`netfilter`] speaks to the kernel, for those who read what plugins made.
 //! - [`mend`] puts right what plugins left behind or lost.
 //! - [`remove_bridge`] and [`clean_chains`] take away what plugins leave behind.
 
 mod bus;
+pub mod cache;
 mod conflist;
 mod delegate;
 mod error;
@@ -27,6 +29,7 @@ pub use conflist::{Conflist, InvalidConflist, Plugin};
 pub use error::CniError;
 pub use host_network::remove_bridge;
 pub use install::{InstallError, Installed, PROGRAM, install, uninstall};
+pub use kernel::is_namespace;
 pub use leftovers::{Family, SharedChains, clean_chains, nat_works, shared_chains};
 pub use lock::remove_state;
 pub use network::{BRIDGE, NETWORK, Network, NoIpv6, choose};

@@ -149,7 +149,7 @@ COMMIT
             false,
         ),
     ];
-    bed.host.write("/var/lib/cni/results/other-abc-eth0", json!({"kind": "cniCacheV1", "cniArgs": [["K8S_POD_NAME", "web"], ["K8S_POD_NAMESPACE", "default"]]}).to_string()).unwrap();
+    bed.host.write("/var/lib/cni/results/other-abc-eth0", json!({"kind": "cniCacheV1", "containerId": "abc", "cniArgs": [["K8S_POD_NAME", "web"], ["K8S_POD_NAMESPACE", "default"]]}).to_string()).unwrap();
     for (owner, program, rules, words, is_of_address) in cases {
         bed.host.write("/run/rules", rules).unwrap();
         bed.sh(&format!("{program} </run/rules"));

@@ -1,9 +1,12 @@
 //! Network namespaces.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::fd::{AsFd, AsRawFd, RawFd},
+    os::{
+        fd::{AsFd, AsRawFd, RawFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
     thread,
 };
@@ -75,4 +78,13 @@ impl Namespace {
             Err(_panic) => Err(failed(io::Error::other("the thread within it died"))),
         }
     }
+}
+
+/// Whether a file is a network namespace that is there still.
+#[must_use]
+pub fn is_namespace(path: &Path) -> bool {
+    // The files of nsfs all are on one device of its own.
+    let own = fs::metadata("/proc/thread-self/ns/net").map(|meta| meta.dev());
+    let other = fs::metadata(path).map(|meta| meta.dev());
+    matches!((own, other), (Ok(own), Ok(other)) if own == other)
 }

@@ -13,17 +13,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
-
 use super::rules::{Mode, Target};
 use crate::{
+    cache,
     netfilter::rule::Rule,
-    protocol::{CniResult, Code, PluginError, Version},
+    protocol::{Code, PluginError},
 };
 
 const DIRECTORY: &str = "/run/crilet/hostports";
-/// Where runtimes keep what they know of attachments.
-pub(super) const RESULTS: &str = "/var/lib/cni/results";
 
 fn path_of(network: &str, container: &str) -> PathBuf {
     Path::new(DIRECTORY).join(network).join(container)
@@ -120,34 +117,9 @@ fn elsewhere(network: &str, container: &str) -> Vec<IpAddr> {
     let others = names(Path::new(DIRECTORY)).filter(|name| name != network);
     let mut addresses: Vec<IpAddr> =
         others.flat_map(|other| read(&path_of(&other, container))).collect();
-    let of_others = attachments(container).filter(|one| one.network != network);
-    addresses.extend(of_others.flat_map(|one| one.addresses()));
+    // What cannot be read is left out.
+    let kept = cache::of_container(container).filter_map(|(_, read)| read.ok().flatten());
+    let of_others = kept.filter(|one| one.network != network);
+    addresses.extend(of_others.flat_map(|one| one.addresses()).map(|net| net.addr()));
     addresses
-}
-
-/// What a runtime keeps of an attachment.
-#[derive(Debug, Deserialize)]
-struct Cached {
-    #[serde(rename = "networkName")]
-    network: String,
-    #[serde(rename = "containerId", default)]
-    container: String,
-    result: serde_json::Value,
-}
-
-impl Cached {
-    fn addresses(&self) -> Vec<IpAddr> {
-        let result = CniResult::parse(&self.result, Version::V0_4_0).unwrap_or_default();
-        result.ips.iter().map(|ip| ip.address.addr()).collect()
-    }
-}
-
-/// What runtimes keep of a pod's attachments; what cannot be read is left out.
-fn attachments(container: &str) -> impl Iterator<Item = Cached> {
-    let wanted = format!("-{container}-");
-    let files = names(Path::new(RESULTS)).filter(move |name| name.contains(&wanted));
-    let kept = files.filter_map(|name| {
-        serde_json::from_slice::<Cached>(&fs::read(Path::new(RESULTS).join(name)).ok()?).ok()
-    });
-    kept.filter(move |cached| cached.container == container)
 }

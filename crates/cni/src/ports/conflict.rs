@@ -6,10 +6,9 @@
 //! portmap in both backends, CRI-O, the kubelet's and dockershim's old ones, podman (netavark),
 //! docker; and the sockets of the host.
 
-use std::{fs, io, net::IpAddr};
+use std::{io, net::IpAddr};
 
 use super::{
-    attached::RESULTS,
     known::Known,
     listeners::Listener,
     mapping::PortMapping,
@@ -17,6 +16,7 @@ use super::{
     script::DISPATCH,
 };
 use crate::{
+    cache,
     netfilter::{
         cleaner::{Cleaner, NAT, NAT6, clean},
         names::dnat_chain,
@@ -258,20 +258,8 @@ impl PortKey {
 
 /// Namespace and name of a pod that a runtime has attached, as `default/web`.
 fn pod_name(container: &str) -> Option<String> {
-    let entries = fs::read_dir(RESULTS).ok()?.filter_map(Result::ok);
-    let wanted = format!("-{container}-");
-    let mut files = entries.filter(|entry| entry.file_name().to_string_lossy().contains(&wanted));
-    let text = fs::read(files.next()?.path()).ok()?;
-    let cached: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    let args = cached.get("cniArgs")?.as_array()?;
-    let arg = |key: &str| {
-        let pair = args
-            .iter()
-            .filter_map(|pair| pair.as_array())
-            .find(|pair| pair.first().and_then(serde_json::Value::as_str) == Some(key));
-        pair.and_then(|pair| pair.get(1)).and_then(serde_json::Value::as_str).map(str::to_owned)
-    };
-    Some(format!("{}/{}", arg("K8S_POD_NAMESPACE")?, arg("K8S_POD_NAME")?))
+    let mut kept = cache::of_container(container).filter_map(|(_, read)| read.ok().flatten());
+    kept.find_map(|one| one.pod().map(|(namespace, name)| format!("{namespace}/{name}")))
 }
 
 /// Mappings of one pod that take a port from each other.

@@ -17,13 +17,17 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attached::RESULTS,
     conflict,
     mapping::PortMapping,
     rules::{self, Mode, Target},
     script::Options,
 };
-use crate::{lock::Lock, netfilter::masquerade::Backend, protocol::PluginError};
+use crate::{
+    cache::{self, RESULTS},
+    lock::Lock,
+    netfilter::masquerade::Backend,
+    protocol::PluginError,
+};
 
 const DIRECTORY: &str = "/run/crilet/published";
 /// Form of the file.
@@ -274,31 +278,12 @@ fn write(record: &Published) -> Result<(), PublishError> {
         .map_err(|cause| PublishError::Write { path, cause })
 }
 
-#[derive(Debug, Deserialize)]
-struct Cached {
-    #[serde(rename = "networkName")]
-    network: String,
-    result: serde_json::Value,
-}
-
 /// The pod's network and addresses, from what its runtime keeps about the attachment.
 fn attachment(pod: &PodPorts) -> Result<Published, PublishError> {
-    let none = || PublishError::NoNetwork { sandbox: pod.sandbox.clone(), directory: RESULTS };
-    let entries = fs::read_dir(RESULTS).map_err(|_| none())?.filter_map(Result::ok);
-    let wanted = format!("-{}-", pod.sandbox);
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().contains(&wanted)) {
-        let path = entry.path();
-        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| PublishError::Read {
-            path: path.clone(),
-            cause,
-        };
-        let bytes = fs::read(&path).map_err(|error| failed(error.into()))?;
-        let cached: Cached =
-            serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
-        let version = crate::protocol::Version::V0_4_0;
-        let result = crate::protocol::CniResult::parse(&cached.result, version)
-            .map_err(|error| failed(error.into()))?;
-        let own = result.ips.iter().map(|ip| ip.address);
+    for (path, read) in cache::of_container(&pod.sandbox) {
+        let read = read.map_err(|cause| PublishError::Read { path, cause: cause.into() })?;
+        let Some(cached) = read else { continue };
+        let own = cached.addresses().into_iter();
         let mut addresses: Vec<IpNet> = Vec::new();
         for net in own.filter(|net| pod.addresses.contains(&net.addr())) {
             let is_v4 = net.addr().is_ipv4();
@@ -316,5 +301,5 @@ fn attachment(pod: &PodPorts) -> Result<Published, PublishError> {
             });
         }
     }
-    Err(none())
+    Err(PublishError::NoNetwork { sandbox: pod.sandbox.clone(), directory: RESULTS })
 }

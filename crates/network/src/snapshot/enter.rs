@@ -74,14 +74,6 @@ fn inode_of(path: &Path) -> io::Result<u64> {
     Ok(fs::metadata(path)?.ino())
 }
 
-/// Whether a file is a network namespace that this process could enter.
-pub(super) fn is_namespace(path: &Path) -> bool {
-    // The files of nsfs all are on one device of its own.
-    let own = fs::metadata(OWN).map(|meta| meta.dev());
-    let other = fs::metadata(path).map(|meta| meta.dev());
-    matches!((own, other), (Ok(own), Ok(other)) if own == other)
-}
-
 /// Reads the namespace that the calling thread is in.
 fn read_one(
     path: Option<&PathBuf>,
