@@ -148,15 +148,20 @@ pub(crate) fn add_published(pods: &mut [Pod]) {
     for record in published() {
         let Some(pod) = pods.iter_mut().find(|pod| pod.id == record.sandbox) else { continue };
         let Some(details) = &mut pod.details else { continue };
-        details.ports.extend(record.ports.iter().map(|mapping| inventory::PortMapping {
-            protocol: match mapping.protocol {
-                crilet_cni::Protocol::Tcp => inventory::Protocol::Tcp,
-                crilet_cni::Protocol::Udp => inventory::Protocol::Udp,
-                crilet_cni::Protocol::Sctp => inventory::Protocol::Sctp,
-            },
-            host_ip: mapping.host_ip,
-            host_port: mapping.host_port,
-            container_port: mapping.container_port,
-        }));
+        details.ports.extend(record.ports.iter().map(listed));
+    }
+}
+
+/// A host port as pods have it that are listed.
+pub(crate) fn listed(mapping: &PortMapping) -> inventory::PortMapping {
+    inventory::PortMapping {
+        protocol: match mapping.protocol {
+            crilet_cni::Protocol::Tcp => inventory::Protocol::Tcp,
+            crilet_cni::Protocol::Udp => inventory::Protocol::Udp,
+            crilet_cni::Protocol::Sctp => inventory::Protocol::Sctp,
+        },
+        host_ip: mapping.host_ip,
+        host_port: mapping.host_port,
+        container_port: mapping.container_port,
     }
 }

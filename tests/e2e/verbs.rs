@@ -27,7 +27,8 @@ fn two_pods(host: &Host) {
         );
         host.write(format!("/root/{pod}/{name}.yaml"), text).unwrap();
     };
-    pod("web", "labels: {tier: front}\nannotations: {who: somebody}\n");
+    let port = "port_mappings: [{container_port: 80, host_port: 8080, host_ip: 127.0.0.1}]";
+    pod("web", &format!("labels: {{tier: front}}\nannotations: {{who: somebody}}\n{port}\n"));
     let limits = "linux: {resources: {memory_limit_in_bytes: 67108864, cpu_quota: 50000, cpu_period: 100000}}\n\
                   mounts: [{container_path: /data, host_path: /root/data, readonly: true}]\n";
     container("web", "main", "while :; do sleep 0.05; done", limits);
@@ -51,6 +52,7 @@ fn things_are_inspected_listed_and_measured() {
     two_pods(&host);
     inspected(&host);
     listed(&host);
+    listed_without_asking(&host);
     measured(&host);
     happened(&host);
     crilet_ends_with(0, &host, &["rm", "web", "--grace", "0", "db"]);
@@ -132,6 +134,46 @@ fn listed(host: &Host) {
     assert_eq!(watched.end().unwrap(), 130, "{}", watched.screen());
     crilet_ends_with(0, host, &["rm", "db"]);
     crilet_ends_with(0, host, &["run", "/root/db"]);
+}
+
+/// Addresses and ports are told by what libcni keeps, and by the runtime where that does not tell.
+fn listed_without_asking(host: &Host) {
+    crilet_ends_with(0, host, &["publish", "db", "9090:90/udp"]);
+    // Rows without the age, and how many pods the runtime was asked of.
+    let ps = || {
+        let told = crilet(host, &["ps"]).env("CRILET_LOG", "crilet_cri=debug").output().unwrap();
+        assert_eq!(told.status, 0, "{told}");
+        let row = |line: &str| {
+            let mut cells: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            cells.remove(3);
+            cells.join(" ")
+        };
+        let rows: Vec<_> = told.stdout.lines().skip(1).map(row).collect();
+        (rows, told.stderr.matches("method=\"PodSandboxStatus\"").count())
+    };
+    let (kept, asked) = ps();
+    assert_eq!((kept.len(), asked), (2, 0), "{kept:?}");
+    assert_contains(&kept.join("\n"), "127.0.0.1:8080->80/tcp");
+    assert_contains(&kept.join("\n"), "9090->90/udp");
+    host.shell("mv /var/lib/cni/results /var/lib/cni/away").success().unwrap();
+    assert_eq!(ps(), (kept.clone(), 2), "the runtime says the same");
+    host.shell("mv /var/lib/cni/away /var/lib/cni/results").success().unwrap();
+    // Nothing is kept of a pod without a network of its own.
+    let pod = "metadata: {name: bare, namespace: default, uid: bare-uid}\n\
+               linux: {security_context: {namespace_options: {network: NODE}}}\n";
+    host.write("/root/bare/pod.yaml", pod).unwrap();
+    host.write(
+        "/root/bare/main.yaml",
+        "metadata: {name: main}\nimage: {image: 'crilet.test/busybox:1'}\n\
+         command: [sleep, '1000']\n",
+    )
+    .unwrap();
+    crilet_ends_with(0, host, &["run", "/root/bare"]);
+    let (rows, asked) = ps();
+    assert_eq!(asked, 1, "{rows:?}");
+    assert_contains(&rows.join("\n"), " ready host - main");
+    crilet_ends_with(0, host, &["rm", "bare", "--grace", "0"]);
+    crilet_ends_with(0, host, &["unpublish", "db", "--all"]);
 }
 
 fn measured(host: &Host) {

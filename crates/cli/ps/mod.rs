@@ -1,5 +1,7 @@
 //! `crilet ps`.
 
+mod kept;
+
 use std::{
     collections::BTreeMap,
     process::ExitCode,
@@ -89,7 +91,12 @@ pub(crate) async fn run(global: &Global, args: PsArgs) -> Result<ExitCode, CliEr
 }
 
 async fn look(client: &Client, args: &PsArgs) -> Result<Vec<Pod>, CliError> {
-    let mut pods = select(inventory::read(client, args.detail()).await?, args)?;
+    let pods = select(inventory::read(client, Detail::Lists).await?, args)?;
+    let mut pods = match args.detail() {
+        Detail::Lists => pods,
+        Detail::Pods => kept::describe(client, pods).await?,
+        detail => inventory::describe(client, pods, detail).await?,
+    };
     publish::add_published(&mut pods);
     Ok(pods)
 }
