@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     host::{IMAGE, SOCKET},
+    list,
     report::{self, Times},
 };
 
@@ -37,7 +38,8 @@ pub(crate) fn run(crilet: &Path, rounds: usize) -> Result<()> {
         let crictl = crictl();
         version(crilet, crictl.as_deref())?;
         pods(&client, crilet, crictl.as_deref(), 1, rounds).await?;
-        pods(&client, crilet, None, 2, rounds).await
+        pods(&client, crilet, None, 2, rounds).await?;
+        list::run(&client, crilet, crictl.as_deref()).await
     })
 }
 
@@ -114,7 +116,7 @@ async fn raw(client: &Client, pod: &Pod) -> Result<Duration> {
     Ok(time)
 }
 
-async fn remove_all(client: &Client) -> Result<()> {
+pub(crate) async fn remove_all(client: &Client) -> Result<()> {
     for sandbox in client.list_pod_sandboxes(None).await? {
         client.stop_pod_sandbox(&sandbox.id).await?;
         client.remove_pod_sandbox(&sandbox.id).await?;
@@ -155,7 +157,7 @@ fn crictl() -> Option<PathBuf> {
     std::env::split_paths(&path).map(|entry| entry.join("crictl")).find(|file| file.is_file())
 }
 
-fn timed(program: &Path, arguments: &[impl AsRef<str>]) -> Result<Duration> {
+pub(crate) fn timed(program: &Path, arguments: &[impl AsRef<str>]) -> Result<Duration> {
     let start = Instant::now();
     let output = command(program, arguments).output()?;
     let time = start.elapsed();

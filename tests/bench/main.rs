@@ -1,4 +1,4 @@
-//! Measures `crilet run` and `crilet version` beside the raw calls and beside crictl.
+//! Measures `crilet run`, `ps` and `version` beside the raw calls and beside crictl.
 //!
 //! The outer run makes an isolated host with crilet's own runtime and starts this program again
 //! inside it, so that nothing between the measured command and the kernel belongs to the bench.
@@ -6,6 +6,7 @@
 
 mod contenders;
 mod host;
+mod list;
 mod report;
 
 use std::process::ExitCode;
