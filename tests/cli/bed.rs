@@ -86,6 +86,32 @@ impl Bed {
         outcome
     }
 
+    /// What bash would offer behind a line of `crilet` or of `crictl`.
+    pub(crate) fn offered(&self, line: &str) -> Vec<String> {
+        let script = format!(
+            "crilet() {{ \"$CRILET\" \"$@\"; }}\ncrictl() {{ crilet crictl \"$@\"; }}\n\
+             source <({program} completion bash)\n\
+             COMP_LINE='{line}' COMP_POINT={}\n_{program}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            line.len(),
+            program = line.split(' ').next().unwrap(),
+        );
+        #[expect(clippy::disallowed_methods, reason = "a tool of the test, not of crilet")]
+        let output = Command::new("bash")
+            .args(["--norc", "-c", &script])
+            .env("CRILET", env!("CARGO_BIN_EXE_crilet"))
+            .env("CONTAINER_RUNTIME_ENDPOINT", self.path("cri.sock"))
+            .current_dir(self.path("."))
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(stderr, "", "{line}");
+        text(&mut output.stdout.as_slice())
+            .lines()
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The full id of a pod's newest sandbox.
     pub(crate) fn id(&self, pod: &str) -> String {
         let ids = self.prepare(&format!("ps --quiet {pod}")).stdout;

@@ -225,39 +225,18 @@ fn names_of_what_may_be_measured() {
     assert!(top.stderr.contains("are not a terminal"), "{top}");
 }
 
-/// What bash would offer.
-fn offered(bed: &Bed, line: &str) -> Vec<String> {
-    let script = format!(
-        "source <(\"$CRILET\" completion bash)\ncrilet() {{ \"$CRILET\" \"$@\"; }}\n\
-         COMP_LINE='{line}' COMP_POINT={}\n_crilet\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        line.len()
-    );
-    #[expect(clippy::disallowed_methods, reason = "a tool of the test, not of crilet")]
-    let output = std::process::Command::new("bash")
-        .args(["--norc", "-c", &script])
-        .env("CRILET", env!("CARGO_BIN_EXE_crilet"))
-        .env("CONTAINER_RUNTIME_ENDPOINT", bed.path("cri.sock"))
-        .current_dir(bed.path("."))
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(stderr, "", "{line}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
 #[test]
 fn bash_completes_verbs_options_and_names() {
     let bed = two_pods();
-    assert_eq!(offered(&bed, "crilet insp"), ["inspect"]);
-    assert_eq!(offered(&bed, "crilet ps --al"), ["--all"]);
-    assert_eq!(offered(&bed, "crilet ps --output=j"), ["json"], "bash breaks words at `=`");
-    assert_eq!(offered(&bed, "crilet stop "), ["web", "old"]);
-    assert_eq!(offered(&bed, "crilet exec w"), ["web"], "what runs");
-    assert_eq!(offered(&bed, "crilet exec web/m"), ["web/main"]);
-    assert_eq!(offered(&bed, "crilet images docker.io/library/app:"), ["1"], "and at `:`");
-    assert_eq!(offered(&bed, "crilet run we"), ["web"], "a directory");
-    assert_eq!(offered(&bed, "crilet exec web nothing"), Vec::<String>::new());
+    assert_eq!(bed.offered("crilet insp"), ["inspect"]);
+    assert_eq!(bed.offered("crilet ps --al"), ["--all"]);
+    assert_eq!(bed.offered("crilet ps --output=j"), ["json"], "bash breaks words at `=`");
+    assert_eq!(bed.offered("crilet stop "), ["web", "old"]);
+    assert_eq!(bed.offered("crilet exec w"), ["web"], "what runs");
+    assert_eq!(bed.offered("crilet exec web/m"), ["web/main"]);
+    assert_eq!(bed.offered("crilet images docker.io/library/app:"), ["1"], "and at `:`");
+    assert_eq!(bed.offered("crilet run we"), ["web"], "a directory");
+    assert_eq!(bed.offered("crilet exec web nothing"), Vec::<String>::new());
 }
 
 #[test]

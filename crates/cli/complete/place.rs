@@ -217,6 +217,11 @@ impl<'a> Place<'a> {
         OF_DAEMON.contains(&self.command.get_name())
     }
 
+    /// Whether the words are those of this verb.
+    pub(super) fn is_behind(&self, verb: &str) -> bool {
+        self.command.get_name() == verb
+    }
+
     /// Whether only what runs is of use.
     pub(super) fn is_of_running(&self) -> bool {
         OF_RUNNING.contains(&self.command.get_name())

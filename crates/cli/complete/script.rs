@@ -1,4 +1,5 @@
-//! What makes a shell ask `crilet complete`.
+//! What makes a shell ask crilet. PROGRAM stands for the program's name, and ASKED_BY for the word that
+//! makes it answer.
 
 use super::Shell;
 
@@ -12,8 +13,8 @@ pub(super) fn of(shell: Shell) -> &'static str {
 
 /// bash takes words apart at colons and equals signs, which names of images have: the line is read
 /// anew, and of a candidate only what is behind the last of them is for bash.
-const BASH: &str = r#"# bash completion for crilet
-_crilet() {
+const BASH: &str = r#"# bash completion for PROGRAM
+_PROGRAM() {
   local line=${COMP_LINE:0:COMP_POINT} word prefix='' candidate
   local -a words=()
   read -ra words <<<"$line"
@@ -32,38 +33,38 @@ _crilet() {
         ;;
       *) COMPREPLY+=("${candidate#"$prefix"}") ;;
     esac
-  done < <("${words[0]}" complete bash -- "${words[@]}" 2>/dev/null)
+  done < <("${words[0]}" ASKED_BY bash -- "${words[@]}" 2>/dev/null)
 }
-complete -F _crilet crilet
+complete -F _PROGRAM PROGRAM
 "#;
 
-const ZSH: &str = r#"#compdef crilet
-_crilet() {
+const ZSH: &str = r#"#compdef PROGRAM
+_PROGRAM() {
   local -a candidates
   local line files=
-  for line in "${(@f)$("${(Q)words[1]}" complete zsh -- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}"; do
+  for line in "${(@f)$("${(Q)words[1]}" ASKED_BY zsh -- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}"; do
     case $line in
       :nospace|'') ;;
       :files) files=1 ;;
       *) candidates+=("$line") ;;
     esac
   done
-  (( ${#candidates} )) && _describe -V crilet candidates
+  (( ${#candidates} )) && _describe -V PROGRAM candidates
   [[ -n $files ]] && _files
   return 0
 }
-if [[ "${funcstack[1]}" == _crilet ]]; then
-  _crilet "$@"
+if [[ "${funcstack[1]}" == _PROGRAM ]]; then
+  _PROGRAM "$@"
 else
-  compdef _crilet crilet
+  compdef _PROGRAM PROGRAM
 fi
 "#;
 
-const FISH: &str = r#"# fish completion for crilet
-function __crilet_complete
+const FISH: &str = r#"# fish completion for PROGRAM
+function __PROGRAM_complete
     set -l words (commandline -opc)
     set -l word (commandline -ct)
-    for line in ($words[1] complete fish -- $words $word 2>/dev/null)
+    for line in ($words[1] ASKED_BY fish -- $words $word 2>/dev/null)
         switch $line
             case ':nospace'
             case ':files'
@@ -73,5 +74,5 @@ function __crilet_complete
         end
     end
 end
-complete -c crilet -f -a '(__crilet_complete)'
+complete -c PROGRAM -f -a '(__PROGRAM_complete)'
 "#;

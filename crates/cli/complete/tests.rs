@@ -136,5 +136,5 @@ fn every_shell_gets_its_form() {
     let (command, words) = (command(), ["cp", ""].map(str::to_owned));
     let place = Place::find(&command, &words);
     let paths = [super::Candidate::new("web:", "ready")];
-    assert_eq!(text(Shell::Bash, &paths, &place), "web:\n:nospace\n:files\n");
+    assert_eq!(text(Shell::Bash, &paths, place.takes_files()), "web:\n:nospace\n:files\n");
 }

@@ -5,6 +5,7 @@
 //! command that does not exist.
 
 mod change;
+mod complete;
 mod config;
 mod events;
 mod inspect;
@@ -23,17 +24,17 @@ use clap::Args;
 use crilet_cri::Endpoint;
 use crilet_crictl::{
     commands::{self, COMMANDS, GLOBAL, VERSION},
-    completion,
     flags::{self, Command, Parsed},
 };
 
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(crate) use self::complete::run as complete;
 use self::report::Fail;
 use crate::{connect, errors::CliError, global::Global, output};
 
 /// The name under which crilet is crictl.
-const NAME: &str = "crictl";
+pub(crate) const NAME: &str = "crictl";
 
 type Result<T, E = Fail> = std::result::Result<T, E>;
 
@@ -106,6 +107,13 @@ async fn dispatch(line: &[String]) -> Result<()> {
         && option == "--link"
     {
         return link(Path::new(directory));
+    }
+    if let [option, shell, _dashes, program_and_words @ ..] = line
+        && option == complete::ASKED_BY
+        && let Some(shell) = complete::known(shell)
+    {
+        let words = program_and_words.get(1..).unwrap_or_default();
+        return complete::run(shell, words).await.map(drop).map_err(Fail::from);
     }
     let global = flags::parse(GLOBAL, false, line, &connect::text_variable)
         .or_else(|error| misused(error, &help()))?;
@@ -185,7 +193,7 @@ async fn act(name: &str, call: &Call) -> Result<()> {
     match name {
         "attach" => streams::attach(call).await,
         "checkpoint" => change::checkpoint(call).await,
-        "completion" => complete(call),
+        "completion" => complete::script(call),
         "config" => config::run(call),
         "create" => make::create(call).await,
         "events" => events::run(call).await,
@@ -258,16 +266,6 @@ fn schema(command: &'static Command, path: &str, line: &[String]) -> Result<()> 
         print(&format!("{}\n", schema.indented(crilet_crictl::json::Escapes::Html)))?;
     }
     Ok(())
-}
-
-fn complete(call: &Call) -> Result<()> {
-    let shell = match call.line.arguments.as_slice() {
-        [] => "bash",
-        [shell] => shell,
-        _ => return Err(Fail::Help),
-    };
-    let script = completion::script(shell);
-    print(&script.ok_or_else(|| Fail::fatal("only bash, zsh or fish are supported"))?)
 }
 
 /// Makes `DIR/crictl` a link to this program.

@@ -3,7 +3,7 @@
 //! it speaks to the runtime and prints.
 //!
 //! - [`flags`] reads a command line by the rules of urfave/cli v2, along the table in [`commands`],
-//!   and writes help and shell completion from the same table.
+//!   and writes help from the same table; [`completion`] knows what may stand at a place.
 //! - [`config`] reads and edits `crictl.yaml`, keeping comments, order and quoting.
 //! - [`protojson`] turns messages of the CRI into JSON with defaults, [`json`] and [`yaml`] write it
 //!   as Go does, [`template`] executes Go templates on it, [`schema`] describes messages.

@@ -1,7 +1,7 @@
 //! Commands that only look.
 
 use super::{
-    FOUR, LABEL, LAST, LATEST, NAMESPACE, NO_TRUNC, NOT_VERBOSE, TEMPLATE, THREE, TWO,
+    FOUR, LABEL, LAST, LATEST, NAMESPACE, NO_TRUNC, NOT_VERBOSE, STATES, TEMPLATE, THREE, TWO,
     WITH_TEMPLATE, command, list, number, output, switch, text,
 };
 use crate::flags::{Command, Flag};
@@ -67,8 +67,10 @@ const BY_NAME: Flag = text(&["name"], "Only those whose name matches this regula
 const OF_POD: Flag = text(&["pod", "p"], "Only those of the pod with this id or beginning of one");
 const OF_IMAGE: Flag = text(&["image"], "Only those of this image");
 const IN_STATE: Flag =
-    text(&["state", "s"], "Only those in this state: created, running, exited or unknown");
-const POD_STATE: Flag = text(&["state", "s"], "Only those in this state: ready or notready");
+    text(&["state", "s"], "Only those in this state: created, running, exited or unknown")
+        .one_of(STATES);
+const POD_STATE: Flag = text(&["state", "s"], "Only those in this state: ready or notready")
+    .one_of(&["ready", "notready"]);
 
 pub(super) const INSPECT: Command = Command {
     bundles: false,
@@ -128,7 +130,8 @@ pub(super) const LOGS: Command = command(
             "Only lines since a time such as 2013-01-02T13:23:37, or for a duration such as 42m",
         ),
         switch(&["timestamps", "t"], "Write the time before each line"),
-        text(&["stream", "s"], "Only what was written to stdout or to stderr"),
+        text(&["stream", "s"], "Only what was written to stdout or to stderr")
+            .one_of(&["stdout", "stderr"]),
     ],
 );
 

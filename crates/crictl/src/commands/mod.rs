@@ -73,7 +73,7 @@ pub fn find(name: &str) -> Option<&'static Command> {
 }
 
 const fn of(kind: Kind, names: &'static [&'static str], usage: &'static str) -> Flag {
-    Flag { names, kind, default: "", usage, value: "", variable: "" }
+    Flag { names, kind, default: "", usage, value: "", variable: "", values: &[] }
 }
 
 const fn switch(names: &'static [&'static str], usage: &'static str) -> Flag {
@@ -104,6 +104,10 @@ impl Flag {
     const fn value(self, value: &'static str) -> Self {
         Self { value, ..self }
     }
+
+    const fn one_of(self, values: &'static [&'static str]) -> Self {
+        Self { values, ..self }
+    }
 }
 
 /// A command that takes bundles and has nothing else in particular.
@@ -126,11 +130,19 @@ const NAMESPACE: Flag =
     text(&["namespace"], "Only those of pods whose namespace matches this regular expression");
 const NO_TRUNC: Flag = switch(&["no-trunc"], "Show ids whole");
 
-const fn output(forms: &'static str) -> Flag {
-    text(&["output", "o"], forms)
+const fn output((usage, forms): Forms) -> Flag {
+    text(&["output", "o"], usage).one_of(forms)
 }
 
-const FOUR: &str = "Form of the output: json, yaml, go-template or table";
-const THREE: &str = "Form of the output: json, yaml or table";
-const WITH_TEMPLATE: &str = "Form of the output: json, yaml or go-template";
-const TWO: &str = "Form of the output: json or yaml";
+/// What help says of forms of output, and the forms.
+type Forms = (&'static str, &'static [&'static str]);
+
+const FOUR: Forms = (
+    "Form of the output: json, yaml, go-template or table",
+    &["json", "yaml", "go-template", "table"],
+);
+const THREE: Forms = ("Form of the output: json, yaml or table", &["json", "yaml", "table"]);
+const WITH_TEMPLATE: Forms =
+    ("Form of the output: json, yaml or go-template", &["json", "yaml", "go-template"]);
+const TWO: Forms = ("Form of the output: json or yaml", &["json", "yaml"]);
+const STATES: &[&str] = &["created", "running", "exited", "unknown"];

@@ -1,11 +1,12 @@
 //! Commands that use the runtime's streams.
 
-use super::{LABEL, LAST, LATEST, command, number, switch, text};
+use super::{LABEL, LAST, LATEST, STATES, command, number, switch, text};
 use crate::flags::{Command, Flag};
 
 const TTY: Flag = switch(&["tty", "t"], "Use a terminal");
-const TRANSPORT: Flag =
-    text(&["transport", "r"], "What carries the streams: spdy or websocket").default("spdy");
+const TRANSPORT: Flag = text(&["transport", "r"], "What carries the streams: spdy or websocket")
+    .default("spdy")
+    .one_of(&["spdy", "websocket"]);
 const TLS_SNI: Flag =
     text(&["tls-sni", "tls-server-name"], "Whom the runtime's certificate must be for")
         .default("localhost");
@@ -44,7 +45,7 @@ pub(super) const EXEC: Command = Command {
             text(&["name"], "In all whose name matches this regular expression"),
             text(&["pod", "p"], "In all of the pod with this id or beginning of one"),
             text(&["image"], "In all of this image"),
-            text(&["state"], "In all in this state"),
+            text(&["state"], "In all in this state").one_of(STATES),
             LABEL,
             LATEST,
             LAST,

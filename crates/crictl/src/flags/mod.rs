@@ -45,6 +45,8 @@ pub struct Flag {
     pub value: &'static str,
     /// The variable of the environment that stands in for it; may be empty.
     pub variable: &'static str,
+    /// The only values that make sense, where there are such.
+    pub values: &'static [&'static str],
 }
 
 /// What value an option takes.
@@ -82,13 +84,14 @@ impl Flag {
 }
 
 /// `--help`, which every command has.
-static HELP: Flag = Flag {
+pub(crate) static HELP: Flag = Flag {
     names: &["help", "h"],
     kind: Kind::Bool,
     default: "",
     usage: "show help",
     value: "",
     variable: "",
+    values: &[],
 };
 
 /// A command line that was read.
@@ -199,7 +202,8 @@ pub fn parse(
     Ok(parsed)
 }
 
-fn find(flags: &'static [Flag], name: &str) -> Option<(&'static Flag, &'static str)> {
+/// An option by any of its names, and that name.
+pub(crate) fn find(flags: &'static [Flag], name: &str) -> Option<(&'static Flag, &'static str)> {
     flags
         .iter()
         .chain([&HELP])
@@ -207,7 +211,7 @@ fn find(flags: &'static [Flag], name: &str) -> Option<(&'static Flag, &'static s
 }
 
 /// `-abc` as `-a`, `-b`, `-c`, if all of them are there.
-fn split(flags: &'static [Flag], word: &str) -> Option<Vec<String>> {
+pub(crate) fn split(flags: &'static [Flag], word: &str) -> Option<Vec<String>> {
     let letters = word.strip_prefix('-').filter(|letters| letters.len() > 1)?;
     let known = |letter: char| find(flags, letter.encode_utf8(&mut [0; 4])).is_some();
     letters.chars().all(known).then(|| letters.chars().map(|letter| format!("-{letter}")).collect())
