@@ -1,6 +1,7 @@
 //! `crilet crictl`, and crilet under the name `crictl`.
 
 mod complete;
+mod newer;
 
 use std::{
     os::unix::fs::PermissionsExt,

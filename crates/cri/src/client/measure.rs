@@ -60,14 +60,15 @@ impl Client {
         Ok(())
     }
 
-    /// Writes the state of a running container into an archive at this path of the runtime's.
+    /// Writes the state of a running container into an archive at this path of the runtime's. The runtime
+    /// is told how long it may take: as long as the call.
     pub async fn checkpoint_container(&self, id: &str, location: &str) -> Result<(), CriError> {
+        let deadline = self.deadlines.change;
         let request = v1::CheckpointContainerRequest {
             container_id: id.to_owned(),
             location: location.to_owned(),
-            timeout: 0,
+            timeout: i64::try_from(deadline.as_secs()).unwrap_or(i64::MAX),
         };
-        let deadline = self.deadlines.change;
         let _: v1::CheckpointContainerResponse =
             self.runtime_call("CheckpointContainer", container(id), deadline, &request).await?;
         Ok(())

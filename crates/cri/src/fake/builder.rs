@@ -3,6 +3,15 @@ use std::{collections::HashSet, io, path::Path};
 use super::{FakeHandle, Flavour, images::Images, server, state::State};
 use crate::ApiVersion;
 
+/// Methods that containerd 1.6 does not have and the fake can have.
+const NEWER: [&str; 5] = [
+    "CheckpointContainer",
+    "GetContainerEvents",
+    "ListMetricDescriptors",
+    "ListPodSandboxMetrics",
+    "RuntimeConfig",
+];
+
 /// A runtime that exists in memory only; see [`Fake::builder`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -64,15 +73,13 @@ impl Builder {
         self
     }
 
-    /// Has a method that containerd 1.6 does not have: `GetContainerEvents` or `RuntimeConfig`.
+    /// Has a method that containerd 1.6 does not have: `CheckpointContainer`, `GetContainerEvents`,
+    /// `ListMetricDescriptors`, `ListPodSandboxMetrics` or `RuntimeConfig`.
     ///
     /// # Panics
     /// If the fake cannot do that method.
     pub fn with_method(mut self, method: &str) -> Self {
-        assert!(
-            matches!(method, "GetContainerEvents" | "RuntimeConfig"),
-            "the fake has no method `{method}` to turn on"
-        );
+        assert!(NEWER.contains(&method), "the fake has no method `{method}` to turn on");
         self.methods.insert(method.to_owned());
         self
     }

@@ -26,6 +26,7 @@ mod ids;
 mod images;
 mod info;
 mod lists;
+mod metrics;
 mod sandboxes;
 mod server;
 mod state;
