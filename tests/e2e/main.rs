@@ -14,5 +14,6 @@ mod pull;
 mod runtime;
 mod serve;
 mod streams;
+mod streams_tls;
 mod support;
 mod verbs;

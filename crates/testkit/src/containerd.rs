@@ -62,8 +62,23 @@ impl Host {
     ///
     /// As there.
     pub fn system_containerd_with(&self, plugins: &str) -> Result<SystemContainerd> {
+        self.start_containerd(&CONFIG.replace(PLUGINS, plugins))
+    }
+
+    /// As [`Host::system_containerd`], with more of the CRI plugin's configuration, in TOML behind its own
+    /// keys.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn system_containerd_configured(&self, more: &str) -> Result<SystemContainerd> {
+        let place = "  [plugins.\"io.containerd.grpc.v1.cri\".cni]";
+        self.start_containerd(&CONFIG.replace(place, &format!("{more}{place}")))
+    }
+
+    fn start_containerd(&self, config: &str) -> Result<SystemContainerd> {
         let pause = Images::archive("busybox", "crilet.test/busybox:1")?;
-        self.write("/etc/containerd/config.toml", CONFIG.replace(PLUGINS, plugins))?;
+        self.write("/etc/containerd/config.toml", config)?;
         self.write("/etc/cni/net.d/10-system.conflist", NETWORK)?;
         let mut service = self.command("containerd").spawn()?;
         wait_until("an answer of containerd", START, || {
