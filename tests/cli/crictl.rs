@@ -1,6 +1,7 @@
 //! `crilet crictl`, and crilet under the name `crictl`.
 
 mod complete;
+mod interrupt;
 mod newer;
 
 use std::{

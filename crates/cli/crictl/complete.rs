@@ -6,7 +6,7 @@ use crilet_cri::{Client, v1};
 use crilet_crictl::{
     commands::GLOBAL,
     completion::{Names, Place, Wanted},
-    flags::{self, Parsed},
+    flags,
 };
 use tokio::time::timeout;
 
@@ -64,7 +64,7 @@ async fn read(words: &[String], place: &Place<'_>, names: Names) -> Option<Vec<C
     let before = words.split_last().map(|(_, before)| before).unwrap_or_default();
     let global = flags::parse(GLOBAL, false, before, &connect::text_variable).ok()?;
     let config = config::load(&global).ok()?;
-    let client = reach::client(&Call { global, config, line: Parsed::default() }).await.ok()?;
+    let client = reach::client(&Call::new(global, config)).await.ok()?;
     let word = place.beginning().strip_prefix(place.prefix()).unwrap_or_default();
     let mut found = match names {
         Names::Pods { ready } => pods(&client, ready, word).await?,

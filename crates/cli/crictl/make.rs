@@ -7,11 +7,11 @@ use crilet_cri::{
     config::{self, Finding, Findings, Severity, Strictness},
     v1,
 };
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 use super::{
     Call, Result, change, list, print, reach,
-    report::{Fail, Level, Tried, log},
+    report::{Fail, INTERRUPTED, Level, Tried, log},
 };
 
 /// Says what crictl would not mind; gives the config.
@@ -84,7 +84,7 @@ async fn create_in(
         image.user_specified_image.clone_from(&image.image);
     }
     if pull {
-        let auth = auth(call)?;
+        let auth = auth(call).await?;
         let own = image.image.clone();
         let annotations = image.annotations.clone();
         let volumes = container.mounts.iter().filter_map(|mount| mount.image.as_ref());
@@ -126,7 +126,7 @@ pub(super) async fn pull(call: &Call) -> Result<()> {
         _ => return Err(Fail::Help),
     };
     let client = reach::client(call).await?;
-    let auth = auth(call)?;
+    let auth = auth(call).await?;
     let pod = match line.is_set("pod-config") {
         true => Some(read_pod(line.text("pod-config"))?),
         false => None,
@@ -165,7 +165,7 @@ fn refused(error: CriError) -> Fail {
 }
 
 /// Who to be to a registry.
-fn auth(call: &Call) -> Result<Option<v1::AuthConfig>> {
+async fn auth(call: &Call) -> Result<Option<v1::AuthConfig>> {
     let line = &call.line;
     let (creds, auth, username) = (line.text("creds"), line.text("auth"), line.text("username"));
     let user = |username: &str, password: &str| v1::AuthConfig {
@@ -174,7 +174,7 @@ fn auth(call: &Call) -> Result<Option<v1::AuthConfig>> {
         ..v1::AuthConfig::default()
     };
     if !username.is_empty() {
-        let password = ask_password().map_err(|error| Fail::Fatal(error.to_string()))?;
+        let password = ask_password(call).await?;
         return Ok(Some(user(username, &password)));
     }
     match (creds, auth, creds.split_once(':')) {
@@ -189,18 +189,41 @@ fn auth(call: &Call) -> Result<Option<v1::AuthConfig>> {
     }
 }
 
-/// Reads a line from the terminal without showing it.
-fn ask_password() -> io::Result<String> {
-    let asked = |text: &str| print(text).map_err(|_| io::ErrorKind::BrokenPipe);
-    asked("Enter Password:")?;
-    let found = tcgetattr(io::stdin())?;
-    let mut silent = found.clone();
-    silent.local_flags.remove(LocalFlags::ECHO);
-    tcsetattr(io::stdin(), SetArg::TCSANOW, &silent)?;
-    let mut password = String::new();
-    let read = io::stdin().read_line(&mut password);
-    tcsetattr(io::stdin(), SetArg::TCSANOW, &found)?;
-    asked("\n")?;
-    read?;
-    Ok(password.trim_end_matches(['\r', '\n']).to_owned())
+/// The terminal of standard input does not show what is typed while this is there.
+struct Silent(Termios);
+
+impl Silent {
+    fn enter() -> io::Result<Self> {
+        let found = tcgetattr(io::stdin())?;
+        let mut silent = found.clone();
+        silent.local_flags.remove(LocalFlags::ECHO);
+        tcsetattr(io::stdin(), SetArg::TCSANOW, &silent)?;
+        Ok(Self(found))
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0).unwrap_or_default();
+    }
+}
+
+/// Reads a line from the terminal without showing it, unless a signal wants to leave.
+async fn ask_password(call: &Call) -> Result<String> {
+    let failed = |error: io::Error| Fail::Fatal(error.to_string());
+    print("Enter Password:")?;
+    let silent = Silent::enter().map_err(failed)?;
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let mut interrupt = call.interrupt.subscribe();
+    let password = tokio::select! {
+        read = read => read.unwrap_or_else(|error| Err(error.into())).map_err(failed),
+        _ = interrupt.wait_for(|is_set| *is_set) => Err(Fail::fatal(INTERRUPTED)),
+    };
+    drop(silent);
+    print("\n")?;
+    Ok(password?.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -18,7 +18,7 @@ mod show;
 mod stats;
 mod streams;
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode, time::Duration};
 
 use clap::Args;
 use crilet_cri::Endpoint;
@@ -27,10 +27,13 @@ use crilet_crictl::{
     flags::{self, Command, Parsed},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 pub(crate) use self::complete::run as complete;
-use self::report::Fail;
+use self::report::{Fail, INTERRUPTED};
 use crate::{connect, errors::CliError, global::Global, output};
 
 /// The name under which crilet is crictl.
@@ -70,7 +73,18 @@ struct Call {
     config: crilet_crictl::config::Config,
     /// Options and arguments of the command.
     line: Parsed,
+    /// Whether a signal wants it to end.
+    interrupt: watch::Sender<bool>,
 }
+
+impl Call {
+    fn new(global: Parsed, config: crilet_crictl::config::Config) -> Self {
+        Self { global, config, line: Parsed::default(), interrupt: watch::Sender::new(false) }
+    }
+}
+
+/// How long a command may take to say what a signal has ended.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The command line for crictl, if that is who is called: by its name, or as the first word.
 pub(crate) fn line(words: impl IntoIterator<Item = OsString>) -> Option<Vec<String>> {
@@ -134,8 +148,7 @@ async fn dispatch(line: &[String]) -> Result<()> {
     let command = commands::find(name).ok_or_else(|| Fail::no_topic(name))?;
     let path = format!("{NAME} {}", command.name());
     let rest = rest.to_vec();
-    Box::pin(command_line(command, &path, &rest, Call { global, config, line: Parsed::default() }))
-        .await
+    Box::pin(command_line(command, &path, &rest, Call::new(global, config))).await
 }
 
 /// Reads the command's own options, and does it.
@@ -171,22 +184,24 @@ async fn command_line(
     }
 }
 
-/// Does a command until a signal wants it to end, which is a failure; what it asked of the runtime is
-/// taken back by that. Commands that go on until a signal have an end of their own.
+/// Does a command until a signal wants it to end, which is a failure. What was asked of the runtime then
+/// is taken back, and told as what has failed. Commands that go on until a signal have an end of their own.
 async fn unless_interrupted(name: &str, call: &Call) -> Result<()> {
-    let own = matches!(name, "attach" | "exec" | "logs" | "port-forward");
-    if own || call.line.is_set("watch") {
+    if matches!(name, "logs" | "port-forward") || call.line.is_set("watch") {
         return act(name, call).await;
     }
     let start = |kind| signal(kind).map_err(|error| Fail::Fatal(error.to_string()));
     let (mut interrupt, mut terminate) =
         (start(SignalKind::interrupt())?, start(SignalKind::terminate())?);
-    let interrupted = || Fail::fatal("interrupted: context canceled");
+    let mut acting = std::pin::pin!(act(name, call));
     tokio::select! {
-        done = act(name, call) => done,
-        _ = interrupt.recv() => Err(interrupted()),
-        _ = terminate.recv() => Err(interrupted()),
+        done = &mut acting => return done,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
+    call.interrupt.send_replace(true);
+    let done = tokio::time::timeout(LAST_WORDS, acting).await;
+    done.unwrap_or_else(|_| Err(Fail::fatal(INTERRUPTED)))
 }
 
 async fn act(name: &str, call: &Call) -> Result<()> {

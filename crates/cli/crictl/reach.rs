@@ -78,7 +78,7 @@ async fn connected(call: &Call) -> Result<Client> {
         other => Fail::Fatal(other.to_string()),
     })?;
     tracing::debug!(endpoint = %found.client.endpoint(), source = %found.source, "connected");
-    Ok(found.client)
+    Ok(found.client.interrupted_by(call.interrupt.subscribe()))
 }
 
 fn endpoint(is_set: bool, text: &str) -> Option<String> {

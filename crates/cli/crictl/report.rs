@@ -7,6 +7,9 @@ use crilet_cri::CriError;
 
 use crate::output;
 
+/// What is said of what a signal has ended.
+pub(super) const INTERRUPTED: &str = "interrupted: context canceled";
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Fail {
@@ -71,6 +74,7 @@ pub(super) fn rpc(error: &CriError) -> String {
     let status = |code: &str, words: &str| format!("rpc error: code = {code} desc = {words}");
     match error {
         CriError::Call { code, message, .. } => status(&code.to_string(), message),
+        CriError::Interrupted { .. } => INTERRUPTED.to_owned(),
         CriError::Deadline { .. } => status("DeadlineExceeded", "context deadline exceeded"),
         CriError::Connect { endpoint, cause } => {
             let path = endpoint.path().display();

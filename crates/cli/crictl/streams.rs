@@ -1,12 +1,13 @@
 //! `exec`, `attach` and `port-forward`.
 
-use std::{io::IsTerminal, path::PathBuf, time::Duration};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use crilet_cri::{Client, CriError, Deadlines};
 use crilet_stream::{
     DetachKeys, Route, Session, StreamError, Streamer, Streams, TlsFiles, Transport,
 };
 use futures_util::future::join_all;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Call, Result, list, print, reach,
@@ -88,7 +89,7 @@ async fn carry(session: Session) -> Result<()> {
         Outcome::Ended(code) => {
             Err(Fail::Fatal(format!("command terminated with exit code {code}")))
         }
-        signalled @ Outcome::Signalled(_) => Err(Fail::Told(signalled.code())),
+        Outcome::Signalled(_) => Err(Fail::Told(ExitCode::FAILURE)),
     }
 }
 
@@ -230,8 +231,12 @@ pub(super) async fn port_forward(call: &Call) -> Result<()> {
         port_forward::until_it_ends(forwarder, &ports, &[]).await?;
         Err(Fail::fatal("lost connection to pod"))
     };
+    let start = |kind| signal(kind).map_err(|error| Fail::Fatal(error.to_string()));
+    let (mut interrupt, mut terminate) =
+        (start(SignalKind::interrupt())?, start(SignalKind::terminate())?);
     tokio::select! {
         ended = forwarded => ended.tried("port forward"),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
     }
 }

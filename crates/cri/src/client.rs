@@ -8,6 +8,7 @@ mod watch;
 use std::time::Duration;
 
 use prost::Message;
+use tokio::sync::watch as flag;
 
 use crate::{
     CriError, Endpoint, Object,
@@ -49,6 +50,7 @@ pub struct Client {
     runtime: Transport,
     images: Transport,
     deadlines: Deadlines,
+    interrupt: Option<flag::Receiver<bool>>,
 }
 
 impl Client {
@@ -59,14 +61,22 @@ impl Client {
     /// this user.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, CriError> {
         let transport = Transport::connect(endpoint).await?;
-        Ok(Self { runtime: transport.clone(), images: transport, deadlines: Deadlines::default() })
+        Ok(Self::over(transport))
     }
 
     /// A client of a runtime that may not be there yet: it connects at the first call, and again
     /// at later ones.
     pub fn later(endpoint: &Endpoint) -> Self {
-        let transport = Transport::later(endpoint);
-        Self { runtime: transport.clone(), images: transport, deadlines: Deadlines::default() }
+        Self::over(Transport::later(endpoint))
+    }
+
+    fn over(transport: Transport) -> Self {
+        Self {
+            runtime: transport.clone(),
+            images: transport,
+            deadlines: Deadlines::default(),
+            interrupt: None,
+        }
     }
 
     /// As [`Client::with_image_endpoint`] for an image service that may not be there yet.
@@ -93,6 +103,14 @@ impl Client {
     #[must_use]
     pub fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
         self.deadlines = deadlines;
+        self
+    }
+
+    /// Has calls with one answer fail with [`CriError::Interrupted`] from when this is true; those under
+    /// way are cancelled.
+    #[must_use]
+    pub fn interrupted_by(mut self, interrupt: flag::Receiver<bool>) -> Self {
+        self.interrupt = Some(interrupt);
         self
     }
 
@@ -129,7 +147,7 @@ impl Client {
         request: &impl Message,
     ) -> Result<Resp, CriError> {
         let call = Call { service: "RuntimeService", method, object, deadline };
-        exchange(&self.runtime, call, request.encode_to_vec()).await
+        self.exchange(&self.runtime, call, request.encode_to_vec()).await
     }
 
     async fn image_call<Resp: Message + Default>(
@@ -140,18 +158,34 @@ impl Client {
         request: &impl Message,
     ) -> Result<Resp, CriError> {
         let call = Call { service: "ImageService", method, object, deadline };
-        exchange(&self.images, call, request.encode_to_vec()).await
+        self.exchange(&self.images, call, request.encode_to_vec()).await
+    }
+
+    async fn exchange<Resp: Message + Default>(
+        &self,
+        transport: &Transport,
+        call: Call,
+        request: Vec<u8>,
+    ) -> Result<Resp, CriError> {
+        let (method, object) = (call.method, call.object.clone());
+        let answering = transport.unary(call, request.into());
+        let answer = match self.interrupt.clone() {
+            None => answering.await?,
+            Some(interrupt) => tokio::select! {
+                biased;
+                () = is_set(interrupt) => return Err(CriError::Interrupted { method, object }),
+                answer = answering => answer?,
+            },
+        };
+        Resp::decode(answer).map_err(|cause| CriError::Malformed { method, object, cause })
     }
 }
 
-async fn exchange<Resp: Message + Default>(
-    transport: &Transport,
-    call: Call,
-    request: Vec<u8>,
-) -> Result<Resp, CriError> {
-    let (method, object) = (call.method, call.object.clone());
-    let answer = transport.unary(call, request.into()).await?;
-    Resp::decode(answer).map_err(|cause| CriError::Malformed { method, object, cause })
+/// Waits until it is; for ever when nobody can set it any more.
+async fn is_set(mut interrupt: flag::Receiver<bool>) {
+    if interrupt.wait_for(|is_set| *is_set).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 fn sandbox(id: &str) -> Option<Object> {

@@ -124,6 +124,14 @@ pub enum CriError {
         /// How long the call was waited for.
         after: Duration,
     },
+    /// The call was given up because the user wants to leave; the runtime was told.
+    #[error("{method}{}: interrupted", ForObject(.object))]
+    Interrupted {
+        /// The CRI method.
+        method: &'static str,
+        /// What it was called on.
+        object: Option<Object>,
+    },
     /// Neither version of the CRI is served on the socket.
     #[error("the service at {endpoint} speaks neither CRI v1 nor v1alpha2")]
     NotCri {
@@ -168,6 +176,7 @@ impl CriError {
         match self {
             Self::Call { code, .. } => Some(*code),
             Self::Deadline { .. } => Some(Code::DeadlineExceeded),
+            Self::Interrupted { .. } => Some(Code::Cancelled),
             Self::NotCri { .. } => Some(Code::Unimplemented),
             Self::Connect { .. }
             | Self::Lost { .. }
@@ -218,7 +227,7 @@ impl CriError {
             Self::Deadline { .. } => {
                 Some("the runtime may be overloaded or stuck; --timeout gives it longer".to_owned())
             }
-            Self::Malformed { .. } | Self::Incomplete { .. } => None,
+            Self::Interrupted { .. } | Self::Malformed { .. } | Self::Incomplete { .. } => None,
         }
     }
 
