@@ -48,13 +48,8 @@ impl Seen {
         let mut before = std::mem::take(&mut self.pods);
         let mut events = Vec::new();
         for pod in listed {
-            let former = before.remove(&pod.id);
-            let now = match (described.remove(&pod.id), &former) {
-                (Some(described), _) => described,
-                // What is as it was has its details from then.
-                (None, Some(former)) => former.clone(),
-                (None, None) => pod,
-            };
+            let (former, described) = (before.remove(&pod.id), described.remove(&pod.id));
+            let now = detailed(pod, described.as_ref(), former.as_ref());
             events.extend(of_pod(former.as_ref(), &now));
             self.pods.insert(now.id.clone(), now);
         }
@@ -63,6 +58,20 @@ impl Seen {
         events.sort_by_key(|event| event.time);
         events
     }
+}
+
+/// A pod as it is listed with details as they were asked for, or as they were before of what is as it was.
+/// What is listed and was gone when it was asked about has none: it is told without them.
+fn detailed(mut pod: Pod, described: Option<&Pod>, before: Option<&Pod>) -> Pod {
+    let details = [described, before].into_iter().flatten().find_map(|one| one.details.clone());
+    pod.details = details;
+    for container in &mut pod.containers {
+        let described = former(described, container);
+        let before = former(before, container).filter(|before| before.state == container.state);
+        container.details =
+            [described, before].into_iter().flatten().find_map(|one| one.details.clone());
+    }
+    pod
 }
 
 /// What happened to a pod and its containers since it was seen.
@@ -81,8 +90,7 @@ fn of_pod(before: Option<&Pod>, pod: &Pod) -> Vec<Event> {
     }
     for container in before.map_or(&[][..], |before| &before.containers) {
         if former(Some(pod), container).is_none() {
-            let message = "the container was removed".to_owned();
-            events.push(event(pod, Some(container), Timestamp::now(), "Removed", message));
+            events.push(removed_container(pod, container));
         }
     }
     events
@@ -121,7 +129,10 @@ fn end(
         let message = "the runtime lost track of it".to_owned();
         return warning(event(pod, Some(container), time, "Lost", message));
     }
-    let code = details.exit_code.unwrap_or_default();
+    let Some(code) = details.exit_code else {
+        let message = "ended; it was removed before the runtime told how".to_owned();
+        return event(pod, Some(container), time, "Exited", message);
+    };
     let message = ended(code, &details.reason, &details.message);
     match (code, details.reason.as_str()) {
         (_, "OOMKilled") => warning(event(pod, Some(container), time, "OOMKilled", message)),
@@ -131,14 +142,20 @@ fn end(
 }
 
 fn removed(pod: &Pod) -> Vec<Event> {
-    let now = Timestamp::now();
-    let mut events: Vec<_> = pod
-        .containers
-        .iter()
-        .map(|one| event(pod, Some(one), now, "Removed", "the container was removed".to_owned()))
-        .collect();
-    events.push(event(pod, None, now, "Removed", "the pod was removed".to_owned()));
+    let mut events: Vec<_> =
+        pod.containers.iter().map(|container| removed_container(pod, container)).collect();
+    let message = "the pod was removed".to_owned();
+    events.push(event(pod, None, Timestamp::now(), "Removed", message));
     events
+}
+
+/// Of one that was not seen to end, that is said: it may have ended before.
+fn removed_container(pod: &Pod, container: &Container) -> Event {
+    let message = match container.state {
+        ContainerState::Running => "the container was removed; how it ended was not seen",
+        _ => "the container was removed",
+    };
+    event(pod, Some(container), Timestamp::now(), "Removed", message.to_owned())
 }
 
 fn event(

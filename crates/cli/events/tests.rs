@@ -110,3 +110,26 @@ fn a_container_that_came_and_ended_between_two_looks_is_told_whole() {
     assert_eq!(told(&events), ["app Created", "app Started", "app Exited"]);
     assert_eq!(events[2].message, "failed, exit code 3");
 }
+
+/// What is stopped and removed at once leaves only what the list said of it.
+#[test]
+fn an_end_that_nobody_saw_is_told_as_far_as_it_is_known() {
+    let running = || container("c1", ContainerState::Running, None);
+    let mut seen = Seen::default();
+    look(&mut seen, &[pod(PodState::Ready, vec![running()])]);
+    let events = look(&mut seen, &[]);
+    assert_eq!(told(&events), ["app Removed", "web Removed"]);
+    assert_eq!(events[0].message, "the container was removed; how it ended was not seen");
+    // It was listed as ended, and was gone when the runtime was asked how.
+    for is_pod_gone in [true, false] {
+        let mut seen = Seen::default();
+        look(&mut seen, &[pod(PodState::Ready, vec![running()])]);
+        let mut ended = container("c1", ContainerState::Exited, None);
+        ended.details = None;
+        let described = if is_pod_gone { vec![] } else { vec![pod(PodState::Ready, vec![])] };
+        let events = seen.take(vec![pod(PodState::Ready, vec![ended])], described);
+        assert_eq!(told(&events), ["app Exited"]);
+        assert_eq!(events[0].message, "ended; it was removed before the runtime told how");
+        assert_eq!(told(&look(&mut seen, &[])), ["app Removed", "web Removed"]);
+    }
+}
