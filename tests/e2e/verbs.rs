@@ -211,17 +211,57 @@ fn measured(host: &Host) {
     top(host);
 }
 
+/// Shows the cursor and what was there before.
+const LEFT: &str = "\x1b[?25h\x1b[?1049l";
+
 /// The last that was shown is the way back to what was there before.
 fn given_back(terminal: &Terminal) {
-    const LEFT: &str = "\x1b[?25h\x1b[?1049l";
     terminal.expect(LEFT).unwrap();
     assert!(terminal.screen().ends_with(LEFT), "{:?}", terminal.screen());
     assert!(!terminal.is_raw().unwrap());
 }
 
+const ENTERED: &str = "\x1b[?1049h";
+
+/// While it stands still, by a key or by a signal, the terminal is the shell's.
+fn top_stops_and_goes_on(host: &Host, mut terminal: Terminal) {
+    let state = || host.shell("ps -o stat= -C crilet").success().unwrap();
+    for times in 1..=2 {
+        match times {
+            1 => terminal.press("\u{1a}").unwrap(),
+            _ => drop(host.shell("kill -TSTP $(pgrep -x crilet)").success().unwrap()),
+        }
+        wait_until("a stop", BOUND, || {
+            let state = state();
+            if state.starts_with('T') { Ok(()) } else { Err(state) }
+        })
+        .unwrap();
+        given_back(&terminal);
+        terminal.go_on().unwrap();
+        wait_until("the screen again", BOUND, || {
+            let screen = terminal.screen();
+            let behind = screen.rsplit_once(ENTERED).map_or("", |(_, behind)| behind);
+            let entered = screen.matches(ENTERED).count() == 1 + times;
+            if entered && behind.contains("web") { Ok(()) } else { Err(screen) }
+        })
+        .unwrap();
+        assert!(terminal.is_raw().unwrap());
+        // Keys are heard again.
+        terminal.press("/here").unwrap();
+        wait_until("the keys", BOUND, || {
+            let screen = terminal.screen();
+            if screen.matches("/here_").count() == times { Ok(()) } else { Err(screen) }
+        })
+        .unwrap();
+        terminal.press("\u{1b}").unwrap();
+    }
+    terminal.press("q").unwrap();
+    assert_eq!(terminal.end().unwrap(), 0, "{}", terminal.screen());
+    given_back(&terminal);
+}
+
 /// Whatever ends it gives the terminal back.
 fn top(host: &Host) {
-    const ENTERED: &str = "\x1b[?1049h";
     let start = || {
         let terminal = on_terminal(host, &["top", "--interval", "200ms"]);
         terminal.expect("web").unwrap();
@@ -235,10 +275,21 @@ fn top(host: &Host) {
         assert_eq!(terminal.end().unwrap(), status, "{keys:?}: {}", terminal.screen());
         given_back(&terminal);
     }
-    let mut killed = start();
-    host.shell("kill -TERM $(pgrep -x crilet)").success().unwrap();
-    assert_eq!(killed.end().unwrap(), 128 + 15, "{}", killed.screen());
-    given_back(&killed);
+    for (signal, number) in [("TERM", 15), ("HUP", 1), ("QUIT", 3)] {
+        let mut killed = start();
+        host.shell(&format!("kill -{signal} $(pgrep -x crilet)")).success().unwrap();
+        assert_eq!(killed.end().unwrap(), 128 + number, "{signal}: {}", killed.screen());
+        given_back(&killed);
+    }
+    top_stops_and_goes_on(host, start());
+    let command = crilet(host, &["top"]).env("TERM", "xterm");
+    let panics = command.env("CRILET_FAILPOINT", "panic:top-drawn");
+    let mut panicked = panics.on_terminal(24, 100).unwrap();
+    assert_eq!(panicked.end().unwrap(), 101, "{}", panicked.screen());
+    let screen = panicked.screen();
+    let (_, words) = screen.split_once(LEFT).unwrap_or_else(|| panic!("{screen:?}"));
+    assert_contains(words, "told to panic at top-drawn");
+    assert!(!panicked.is_raw().unwrap());
     // Another size is drawn anew, to the last column of the smaller one.
     let mut resized = start();
     resized.resize(10, 40).unwrap();
@@ -299,6 +350,23 @@ fn images_are_pulled_and_listed() {
     assert_contains(&failed.stdout, "busybox");
     let mut watched = on_terminal(&host, &["pull", &name]);
     assert_eq!(watched.end().unwrap(), 0, "{}", watched.screen());
+    a_password_is_not_shown(&host, &name);
+}
+
+/// The drop-in asks for a password; Ctrl-C leaves a terminal that shows again what is typed.
+fn a_password_is_not_shown(host: &Host, name: &str) {
+    let pull = format!("{CRILET} crictl pull --username nobody {name}");
+    let script = format!("trap : INT; {pull}; echo status $?; stty -a; exit 0");
+    let mut terminal =
+        host.command("sh").args(["-c", &script]).env("TERM", "xterm").on_terminal(24, 100).unwrap();
+    terminal.expect("Enter Password:").unwrap();
+    terminal.press("secret\u{3}").unwrap();
+    assert_eq!(terminal.end().unwrap(), 0, "{}", terminal.screen());
+    terminal.expect("status 1").unwrap();
+    let screen = terminal.screen();
+    assert!(!screen.contains("secret"), "{screen:?}");
+    assert_contains(&screen, "interrupted: context canceled");
+    assert_contains(&screen, " echo echoe ");
 }
 
 #[test]

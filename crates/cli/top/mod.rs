@@ -114,6 +114,7 @@ async fn show(mut model: Model, mut looks: Looks) -> Result<ExitCode, CliError> 
     let mut keys: Keys = session::read_stdin();
     loop {
         terminal.draw(|frame| view::draw(frame, &mut model)).map_err(CliError::Terminal)?;
+        crilet_core::failpoint::pass("top-drawn");
         let next = tokio::select! {
             pressed = keys.recv() => match pressed {
                 Some(Ok(bytes)) => press(&mut model, &bytes),

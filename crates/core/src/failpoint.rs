@@ -8,10 +8,15 @@
 const VARIABLE: &str = "CRILET_FAILPOINT";
 
 /// Passes a step. With the feature, a process whose environment says `CRILET_FAILPOINT=STEP` does
-/// not come beyond it.
+/// not come beyond it; with `CRILET_FAILPOINT=panic:STEP` it panics there.
+///
+/// # Panics
+/// When it is told to.
 #[cfg(feature = "failpoints")]
 pub fn pass(step: &str) {
-    if std::env::var_os(VARIABLE).is_some_and(|named| named == step) {
+    let Some(named) = std::env::var_os(VARIABLE) else { return };
+    assert!(named != *format!("panic:{step}"), "told to panic at {step}");
+    if named == step {
         // Nothing is flushed, dropped or told; the kernel alone cleans up.
         let _unreachable = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
     }

@@ -1,5 +1,5 @@
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Write},
     os::fd::OwnedFd,
     process::{Child, Command, Stdio},
@@ -11,7 +11,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use nix::{
     pty::openpty,
-    sys::termios::{LocalFlags, tcgetattr},
+    sys::{
+        signal::{Signal, kill},
+        termios::{LocalFlags, tcgetattr},
+    },
+    unistd::Pid,
 };
 
 use crate::{
@@ -103,6 +107,22 @@ impl Terminal {
     pub fn is_raw(&self) -> Result<bool> {
         let settings = tcgetattr(&self.line)?;
         Ok(!settings.local_flags.intersects(LocalFlags::ICANON | LocalFlags::ECHO))
+    }
+
+    /// Waits until the program stands still, and lets it go on, as a shell's `fg` does.
+    ///
+    /// # Errors
+    ///
+    /// When it does not stand still within 30 seconds: with its state.
+    pub fn go_on(&self) -> Result<()> {
+        // `nsenter` stands still with its child, and lets that go on when it goes on itself.
+        let path = format!("/proc/{}/stat", self.child.id());
+        wait_until("a program that stands still", Duration::from_secs(30), || {
+            let stat = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            if stat.contains(") T ") { Ok(()) } else { Err(stat) }
+        })?;
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
+        kill(pid, Signal::SIGCONT).context("let a program go on")
     }
 
     /// Waits for the program's end, and gives its status.
