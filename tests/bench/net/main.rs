@@ -8,6 +8,7 @@
     reason = "a bench starts programs and takes the time itself"
 )]
 
+mod floor;
 #[path = "../mapped.rs"]
 mod mapped;
 mod pods;
@@ -76,7 +77,21 @@ fn inside(pods: usize) -> Result<()> {
             times.summary()
         ));
     }
+    below()?;
     library()
+}
+
+/// What no reader of pods' networks can do without, with one thread and with as many as there may be.
+fn below() -> Result<()> {
+    for threads in [1, 2] {
+        let mut times = Times::default();
+        for _ in 0..ROUNDS {
+            times.push(floor::pods(threads)?);
+        }
+        let name = format!("raw calls, {threads} at a time");
+        report::print(&format!("{name:34}{}", times.summary()));
+    }
+    Ok(())
 }
 
 /// What is done with a snapshot, without the program around it.

@@ -174,8 +174,8 @@ impl Filter {
     }
 
     fn connect(protocol: isize) -> io::Result<Self> {
-        let mut socket = Socket::new(protocol)?;
-        socket.bind_auto()?;
+        let socket = Socket::new(protocol)?;
+        // The kernel gives an address to who connects without one.
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self { socket, sequence: Cell::new(0) })
     }

@@ -12,6 +12,7 @@ use super::{
     ConfigFile, Configuration,
     file::Findings,
     keys,
+    read::NEWEST,
     tree::{entries, entry, get, items, place, scalar, text},
 };
 
@@ -131,7 +132,7 @@ fn version(tree: &Node, configuration: &Configuration, findings: &mut Findings<'
         return;
     }
     let old = configuration.containerd.as_deref().filter(|version| is_old(version));
-    if let (Some(containerd), "1.1.0") = (old, version) {
+    if let (Some(containerd), NEWEST) = (old, version) {
         let message = format!("containerd {containerd} takes versions up to 1.0.0");
         findings.error("version-runtime", at, "cniVersion", message).hint =
             Some("write \"cniVersion\": \"1.0.0\"".to_owned());

@@ -34,7 +34,8 @@ pub struct Configuration {
     pub files: Vec<RawFile>,
     /// Plugins by type.
     pub programs: BTreeMap<String, Program>,
-    /// Version of containerd, where one is installed.
+    /// Version of containerd, where one is installed and a file has a version of the specification that
+    /// not every one takes.
     pub containerd: Option<String>,
 }
 

@@ -17,6 +17,8 @@ pub const DIRECTORY: &str = "/etc/cni/net.d";
 /// Where runtimes look for plugins: containerd's default, then CRI-O's, Debian's and crilet's.
 pub const BINARY_DIRECTORIES: [&str; 4] =
     ["/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni", "/var/lib/crilet/runtime/cni/bin"];
+/// The version of the specification that not every containerd takes.
+pub(super) const NEWEST: &str = "1.1.0";
 /// What a plugin may take to tell its versions.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -64,7 +66,11 @@ async fn complete(
             (kind, program)
         });
     }
-    let (programs, containerd) = tokio::join!(asked.join_all(), containerd_version());
+    // Starting it takes longer than all plugins together, and it matters to few files.
+    let needs = |file: &RawFile| file.text.as_deref().is_some_and(|text| text.contains(NEWEST));
+    let containerd =
+        async { if files.iter().any(needs) { containerd_version().await } else { None } };
+    let (programs, containerd) = tokio::join!(asked.join_all(), containerd);
     Configuration {
         directory: directory.to_owned(),
         directory_exists,

@@ -4,7 +4,7 @@
 //! loads modules of the kernel for tables that it is asked for, so it is run only where legacy tables
 //! are in use.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use crilet_cni::netfilter::{Filter, Kind, Message, find, text};
 use crilet_core::{
@@ -21,6 +21,8 @@ const GETTABLE: u16 = 1;
 const TABLE_NAME: u16 = 1;
 /// Tables that iptables makes.
 const IPTABLES: [&str; 5] = ["raw", "mangle", "nat", "filter", "security"];
+/// The kernel's number before any transaction: there are no tables.
+const FIRST: u32 = 1;
 /// How often the rules are read again because they changed meanwhile.
 const ATTEMPTS: u32 = 3;
 
@@ -46,17 +48,40 @@ fn family_name(family: u8) -> Option<&'static str> {
     })
 }
 
-/// Asks the kernel which tables there are in the thread's namespace.
-fn plan() -> Plan {
-    let mut plan = Plan::default();
-    for (file, v4) in [("ip_tables_names", true), ("ip6_tables_names", false)] {
-        let names = fs::read_to_string(format!("/proc/thread-self/net/{file}"));
-        if names.is_ok_and(|names| !names.trim().is_empty()) {
-            plan.tools.push((true, v4));
-        }
+/// Where the kernel names the legacy tables of a namespace, by family.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Legacy {
+    file: &'static str,
+    v4: bool,
+}
+
+impl Legacy {
+    const ALL: [Self; 2] = [
+        Self { file: "/proc/thread-self/net/ip_tables_names", v4: true },
+        Self { file: "/proc/thread-self/net/ip6_tables_names", v4: false },
+    ];
+
+    /// Those that the kernel has: it makes these files in all namespaces, or, as long as nobody has
+    /// loaded the legacy tables, in none.
+    pub(super) fn known() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|one| Path::new(one.file).exists()).collect()
     }
+
+    /// Whether the thread's namespace has tables.
+    fn is_used(self) -> bool {
+        fs::read_to_string(self.file).is_ok_and(|names| !names.trim().is_empty())
+    }
+}
+
+/// Asks the kernel which tables there are in the thread's namespace.
+fn plan(legacy: &[Legacy]) -> Plan {
+    let used = legacy.iter().filter(|one| one.is_used()).map(|one| (true, one.v4));
+    let mut plan = Plan { tools: used.collect(), ..Plan::default() };
     let Ok(kernel) = Filter::open() else { return plan };
     plan.generation = kernel.generation().unwrap_or_default();
+    if plan.generation == FIRST {
+        return plan;
+    }
     let mut tables = Vec::new();
     let question = Message::new(SUBSYSTEM << 8 | GETTABLE, Kind::Dump, 0, 0);
     let asked = kernel.ask_whole(question, |number, body| {
@@ -97,7 +122,7 @@ fn generation() -> u32 {
 pub(super) async fn read(problems: &mut Vec<String>) -> Firewall {
     let mut attempt = 1;
     loop {
-        let plan = plan();
+        let plan = plan(&Legacy::ALL);
         let mut failures = Vec::new();
         let firewall = list(&plan, &mut failures).await;
         if generation() == plan.generation || attempt == ATTEMPTS {
@@ -115,8 +140,12 @@ pub(super) async fn read(problems: &mut Vec<String>) -> Firewall {
 }
 
 /// Reads the packet filter of the thread's namespace, on a thread without a runtime.
-pub(super) fn read_blocking(firewall: &mut Firewall, problems: &mut Vec<String>) {
-    let plan = plan();
+pub(super) fn read_blocking(
+    legacy: &[Legacy],
+    firewall: &mut Firewall,
+    problems: &mut Vec<String>,
+) {
+    let plan = plan(legacy);
     firewall.generation = plan.generation;
     // Most pods have no rules, and no runtime is made for them.
     if plan.tools.is_empty() && plan.tables.is_empty() {

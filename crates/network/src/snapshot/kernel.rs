@@ -4,6 +4,7 @@
 //! those of linux/rtnetlink.h and its neighbours.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -56,44 +57,45 @@ const SYSCTLS: [&str; 11] = [
 pub(super) fn read(namespace: &mut Namespace) -> io::Result<()> {
     let kernel = Filter::routes()?;
     let is_host = namespace.path.is_none();
-    namespace.links = list(&kernel, GETLINK, NEWLINK, 16, 0, link)?;
+    namespace.links = list(&kernel, GETLINK, NEWLINK, &[0; 16], link)?;
     namespace.links.sort_by_key(|link| link.index);
-    for (index, address) in list(&kernel, GETADDR, NEWADDR, 8, 0, address)? {
-        if let Some(link) = namespace.links.iter_mut().find(|link| link.index == index) {
+    for (index, address) in list(&kernel, GETADDR, NEWADDR, &[0; 8], address)? {
+        let at = namespace.links.binary_search_by_key(&index, |link| link.index);
+        if let Some(link) = at.ok().and_then(|at| namespace.links.get_mut(at)) {
             link.addresses.push(address);
         }
     }
-    for family in [INET, INET6] {
-        namespace.routes.extend(list(&kernel, GETROUTE, NEWROUTE, 12, family, route)?);
-        namespace.rules.extend(list(&kernel, GETRULE, NEWRULE, 12, family, rule)?);
-    }
+    // Of all families at once; what is neither of IPv4 nor of IPv6 is passed over.
+    namespace.routes = list(&kernel, GETROUTE, NEWROUTE, &[0; 12], route)?;
+    namespace.rules = list(&kernel, GETRULE, NEWRULE, &[0; 12], rule)?;
     if is_host {
-        namespace.neighbours = list(&kernel, GETNEIGH, NEWNEIGH, 12, 0, neighbour)?;
-    }
-    for name in SYSCTLS {
-        if let Ok(text) = fs::read_to_string(format!("/proc/sys/net/{name}")) {
-            namespace.sysctls.insert(name.to_owned(), text.trim().to_owned());
-        }
+        namespace.neighbours = list(&kernel, GETNEIGH, NEWNEIGH, &[0; 12], neighbour)?;
     }
     Ok(())
 }
 
+/// Settings of the namespace that the thread is in.
+///
+/// They are dear: the kernel keeps the files of all namespaces in one place of its cache, through which
+/// each look goes. With a thousand pods most of a snapshot's time went there.
+pub(super) fn settings() -> BTreeMap<String, String> {
+    let read = |name: &&str| fs::read_to_string(format!("/proc/sys/net/{name}")).ok();
+    let texts = SYSCTLS.iter().filter_map(|name| Some((name, read(name)?)));
+    texts.map(|(name, text)| ((*name).to_owned(), text.trim().to_owned())).collect()
+}
+
+/// Asks for all of something, again when it changed meanwhile.
 fn list<T>(
     kernel: &Filter,
     question: u16,
     answer: u16,
-    header: usize,
-    family: u8,
+    body: &[u8],
     read: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
-    let mut body = vec![0; header];
-    if let Some(first) = body.first_mut() {
-        *first = family;
-    }
     let mut attempt = 1;
     loop {
         let mut found = Vec::new();
-        let asked = kernel.ask_whole(Message::plain(question, &body), |number, body| {
+        let asked = kernel.ask_whole(Message::plain(question, body), |number, body| {
             if number == answer {
                 found.extend(read(body));
             }
@@ -158,7 +160,7 @@ fn link(body: &[u8]) -> Option<Link> {
                     |at: usize| Some(u64::from_ne_bytes(value.get(at..at + 8)?.try_into().ok()?));
                 link.packets = (packets(0).unwrap_or(0), packets(8).unwrap_or(0));
             }
-            26 => settings(value, &mut link.settings),
+            26 => of_link(value, &mut link.settings),
             _ => {}
         }
     }
@@ -184,7 +186,7 @@ fn info(value: &[u8], link: &mut Link) {
 }
 
 /// `IFLA_AF_SPEC`: arrays of settings, numbered as in linux/ip.h (from 1) and linux/ipv6.h (from 0).
-fn settings(value: &[u8], settings: &mut LinkSettings) {
+fn of_link(value: &[u8], settings: &mut LinkSettings) {
     let four = find(value, u16::from(INET)).and_then(|four| find(four, 1)).unwrap_or_default();
     let of_four = |place: usize| u32_at(four, (place - 1) * 4).unwrap_or_default();
     settings.forwarding = of_four(1) != 0;
@@ -261,7 +263,7 @@ fn route(body: &[u8]) -> Option<Route> {
 }
 
 fn rule(body: &[u8]) -> Option<Rule> {
-    let family = *body.first()?;
+    let family = *body.first().filter(|family| [INET, INET6].contains(family))?;
     let (to, from) = (*body.get(1)?, *body.get(2)?);
     let inside = body.get(12..)?;
     let action = match body.get(7)? {

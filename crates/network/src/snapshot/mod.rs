@@ -91,7 +91,8 @@ pub struct Namespace {
     pub neighbours: Vec<Neighbour>,
     /// Sockets that wait for connections or packets.
     pub listeners: Vec<Listener>,
-    /// Settings below `/proc/sys/net`, such as `ipv4/ip_forward`.
+    /// Settings below `/proc/sys/net`, such as `ipv4/ip_forward`: the host's, and of others those that
+    /// have rules. What links have of their own is in [`Link::settings`].
     pub sysctls: BTreeMap<String, String>,
     /// Its packet filter.
     pub firewall: Firewall,
