@@ -4,7 +4,10 @@
 //! lead on, in the order in which the kernel looks at them. So it shows, too, which of two is never
 //! reached.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::Serialize;
 
@@ -67,7 +70,7 @@ const PROGRAMS: [(&str, &str); 9] = [
 pub fn published(node: &Node<'_>) -> Vec<Port> {
     let mut found = Vec::new();
     for v4 in [true, false] {
-        let mut search = Search { node, v4, found: Vec::new() };
+        let mut search = Search { node, v4, found: Vec::new(), known: HashMap::new() };
         for (table, chain, base) in node.host.hook("prerouting", v4) {
             if base.kind == "nat" {
                 search.chain(table, chain, &mut Vec::new());
@@ -75,11 +78,18 @@ pub fn published(node: &Node<'_>) -> Vec<Port> {
         }
         found.append(&mut search.found);
     }
+    let mut earlier = Earlier::default();
     for place in 0..found.len() {
         let (before, rest) = found.split_at_mut(place);
-        if let Some(port) = rest.first_mut() {
-            compare(node, before, port);
+        let Some(port) = rest.first_mut() else { break };
+        let numbers = (port.host_port, port.last_port);
+        for other in earlier.meeting(numbers) {
+            if let Some(other) = before.get_mut(other) {
+                compare(other, port);
+            }
         }
+        shadows(node, port);
+        earlier.add(place, numbers);
     }
     // Stable: of one port the order of the rules stays.
     found.sort_by_key(|port| (port.host_port, port.protocol, !port.v4));
@@ -90,6 +100,34 @@ struct Search<'a> {
     node: &'a Node<'a>,
     v4: bool,
     found: Vec<Port>,
+    /// Places of those that were found, by what tells most of them apart.
+    known: HashMap<(u16, Protocol, SocketAddr), Vec<usize>>,
+}
+
+/// Ports that come first, by number: a node has thousands, of which few meet.
+#[derive(Default)]
+struct Earlier {
+    single: BTreeMap<u16, Vec<usize>>,
+    ranges: Vec<usize>,
+}
+
+impl Earlier {
+    fn add(&mut self, place: usize, (first, last): (u16, u16)) {
+        if first == last {
+            self.single.entry(first).or_default().push(place);
+        } else {
+            self.ranges.push(place);
+        }
+    }
+
+    /// Places, in their order, of all single ones of the same numbers, and of all ranges.
+    fn meeting(&self, (first, last): (u16, u16)) -> Vec<usize> {
+        // A rule may have a range whose end comes before its beginning.
+        let single = self.single.range(first..=last.max(first)).flat_map(|(_, places)| places);
+        let mut places: Vec<usize> = single.chain(&self.ranges).copied().collect();
+        places.sort_unstable();
+        places
+    }
 }
 
 impl<'a> Search<'a> {
@@ -206,12 +244,11 @@ impl<'a> Search<'a> {
                 port.conflicts.push(format!("nobody on this node has the address {}", to.0));
             }
             // One rule may be led to by several.
-            if !self.found.iter().any(|other| {
-                other.host_port == host_port
-                    && other.protocol == protocol
-                    && other.target == port.target
-                    && other.rule == port.rule
-            }) {
+            let same = self.known.entry((host_port, protocol, target)).or_default();
+            let is_same =
+                |place: &usize| self.found.get(*place).is_some_and(|other| other.rule == port.rule);
+            if !same.iter().any(is_same) {
+                same.push(self.found.len());
                 self.found.push(port);
             }
         }
@@ -268,23 +305,25 @@ fn program(table: &Table, chain: &Chain, path: &[&Rule]) -> &'static str {
     known.map_or("somebody else", |(_, program)| program)
 }
 
-/// Compares a port with those that are reached before it, and with sockets of the host.
-fn compare(node: &Node<'_>, before: &mut [Port], port: &mut Port) {
-    for earlier in before.iter_mut() {
-        let same = earlier.v4 == port.v4
-            && earlier.protocol == port.protocol
-            && earlier.host_port <= port.last_port
-            && port.host_port <= earlier.last_port;
-        let addresses = match (earlier.host_ip, port.host_ip) {
-            (Some(one), Some(other)) => one == other,
-            _ => true,
-        };
-        // What chance has left over comes to the later one.
-        if same && addresses && !earlier.is_partial && earlier.target != port.target {
-            port.conflicts.push(format!("{} comes first and has it", told(earlier)));
-            earlier.conflicts.push(format!("{} wants it, too, and gets nothing", told(port)));
-        }
+/// Compares a port with one that is reached before it.
+fn compare(earlier: &mut Port, port: &mut Port) {
+    let same = earlier.v4 == port.v4
+        && earlier.protocol == port.protocol
+        && earlier.host_port <= port.last_port
+        && port.host_port <= earlier.last_port;
+    let addresses = match (earlier.host_ip, port.host_ip) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
+    // What chance has left over comes to the later one.
+    if same && addresses && !earlier.is_partial && earlier.target != port.target {
+        port.conflicts.push(format!("{} comes first and has it", told(earlier)));
+        earlier.conflicts.push(format!("{} wants it, too, and gets nothing", told(port)));
     }
+}
+
+/// Compares a port with sockets of the host.
+fn shadows(node: &Node<'_>, port: &mut Port) {
     let shadowed = node.snapshot.host.listeners.iter().find(|one| {
         let is_port = (port.host_port..=port.last_port).contains(&one.port);
         let of_family = one.address.is_ipv4() == port.v4 || (port.v4 && one.takes_v4);
@@ -301,4 +340,26 @@ fn compare(node: &Node<'_>, before: &mut [Port], port: &mut Port) {
 fn told(port: &Port) -> String {
     let owner = port.owner.clone().unwrap_or_else(|| "nobody".to_owned());
     format!("{owner} ({})", port.target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Earlier;
+
+    proptest::proptest! {
+        #[test]
+        fn all_that_share_a_number_meet(all in proptest::collection::vec((0u16..20, 0u16..20), 0..40)) {
+            let mut earlier = Earlier::default();
+            for (place, port) in all.iter().enumerate() {
+                let meeting = earlier.meeting(*port);
+                for (other, (first, last)) in all.iter().enumerate().take(place) {
+                    if *first <= port.1 && port.0 <= *last {
+                        proptest::prop_assert!(meeting.contains(&other), "{other} of {meeting:?}");
+                    }
+                }
+                proptest::prop_assert!(meeting.is_sorted(), "{meeting:?}");
+                earlier.add(place, *port);
+            }
+        }
+    }
 }

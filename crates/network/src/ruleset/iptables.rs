@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crilet_cni::netfilter::split_words;
 
-use super::{Action, Base, Chain, Condition, Field, Rule, Table, Tool, Value};
+use super::{Action, Base, Chain, Chains, Condition, Field, Rule, Table, Tool, Value};
 
 /// Reads what `iptables-save`, with or without `-c`, lists. Lines that are none of its are passed
 /// over.
@@ -15,7 +15,8 @@ pub fn parse(text: &str, legacy: bool, v4: bool) -> Vec<Table> {
         if let Some(name) = line.strip_prefix('*') {
             let tool = if legacy { Tool::Legacy } else { Tool::Iptables };
             let family = if v4 { "ip" } else { "ip6" }.to_owned();
-            tables.push(Table { tool, family, name: name.trim().to_owned(), chains: Vec::new() });
+            let name = name.trim().to_owned();
+            tables.push(Table { tool, family, name, chains: Chains::default() });
             continue;
         }
         let Some(table) = tables.last_mut() else { continue };
@@ -25,8 +26,7 @@ pub fn parse(text: &str, legacy: bool, v4: bool) -> Vec<Table> {
             let base = policy.and_then(|policy| base(&table.name, name, policy));
             table.chains.push(Chain { name: name.to_owned(), base, rules: Vec::new() });
         } else if let Some((chain, rule)) = rule(line, v4) {
-            let at = table.chains.iter().position(|one| one.name == chain);
-            let Some(chain) = at.and_then(|at| table.chains.get_mut(at)) else { continue };
+            let Some(chain) = table.chains.named_mut(chain) else { continue };
             let line = chain.rules.len() + 1;
             chain.rules.push(Rule { line, ..rule });
         }
@@ -52,7 +52,7 @@ fn base(table: &str, chain: &str, policy: &str) -> Option<Base> {
     Some(Base { kind: kind.to_owned(), hook, priority, drops: policy == "DROP", devices: None })
 }
 
-fn rule(line: &str, v4: bool) -> Option<(String, Rule)> {
+fn rule(line: &str, v4: bool) -> Option<(&str, Rule)> {
     let (counters, rest) = match line.strip_prefix('[') {
         Some(rest) => rest.split_once("] ")?,
         None => ("", line),
@@ -73,7 +73,7 @@ fn rule(line: &str, v4: bool) -> Option<(String, Rule)> {
     let (matches, target) = all.split_at(at);
     conditions(matches, &mut rule, v4);
     rule.action = action(target, v4);
-    Some((chain.to_owned(), rule))
+    Some((chain, rule))
 }
 
 /// Modules whose options are all understood.

@@ -4,6 +4,7 @@
 //! is not understood is kept as [`Field::Unknown`] or [`Action::Unknown`]: who asks what a rule does
 //! then hears that nobody knows, and no guess.
 
+mod chains;
 mod iptables;
 mod nft;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
+pub use chains::Chains;
 pub use iptables::parse as parse_iptables;
 pub use nft::parse as parse_nft;
 
@@ -48,7 +50,7 @@ pub struct Table {
     /// Its name.
     pub name: String,
     /// Its chains.
-    pub chains: Vec<Chain>,
+    pub chains: Chains,
 }
 
 /// A chain.
@@ -220,6 +222,6 @@ impl Table {
     /// A chain by its name.
     #[must_use]
     pub fn chain(&self, name: &str) -> Option<&Chain> {
-        self.chains.iter().find(|chain| chain.name == name)
+        self.chains.named(name)
     }
 }

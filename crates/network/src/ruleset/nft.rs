@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde_json::Value as Json;
 
-use super::{Action, Base, Chain, Condition, Field, Rule, Table, Tool, Value};
+use super::{Action, Base, Chain, Chains, Condition, Field, Rule, Table, Tool, Value};
 
 /// Elements of sets and maps, by name; a map's elements have data.
 type Sets<'a> = BTreeMap<&'a str, Vec<&'a Json>>;
@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<Vec<Table>, serde_json::Error> {
                 tool: Tool::Nft,
                 family: word(table, "family").to_owned(),
                 name: word(table, "name").to_owned(),
-                chains: Vec::new(),
+                chains: Chains::default(),
             });
         }
     }
@@ -44,9 +44,7 @@ pub fn parse(text: &str) -> Result<Vec<Table>, serde_json::Error> {
     for rule in items.iter().filter_map(|item| item.get("rule")) {
         let Some(table) = owner(&mut tables, rule) else { continue };
         let name = word(rule, "chain");
-        let Some(chain) = table.chains.iter_mut().find(|chain| chain.name == name) else {
-            continue;
-        };
+        let Some(chain) = table.chains.named_mut(name) else { continue };
         let line = chain.rules.len() + 1;
         chain.rules.push(read_rule(rule, line, &sets));
     }

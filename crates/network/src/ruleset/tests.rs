@@ -38,6 +38,17 @@ fn what_is_not_known_is_not_guessed() {
 }
 
 #[test]
+fn of_two_chains_with_one_name_the_first_has_the_rules() {
+    let tables =
+        parse_iptables("*nat\n:A - [0:0]\n:A - [0:0]\n:B - [0:0]\n-A A -j B\n", false, true);
+    let chains = &tables[0].chains;
+    assert_eq!(chains.iter().map(|chain| chain.rules.len()).collect::<Vec<_>>(), [1, 0, 0]);
+    assert_eq!(tables[0].chain("A").unwrap().rules.len(), 1);
+    assert_eq!(tables[0].chain("B").unwrap().rules.len(), 0);
+    assert!(tables[0].chain("C").is_none());
+}
+
+#[test]
 fn tables_of_nft_are_read_with_their_maps() {
     let text = r#"{"nftables":[{"metainfo":{}},
       {"table":{"family":"ip","name":"crio-hostports","handle":1}},
