@@ -125,10 +125,17 @@ fn what_is_not_understood_is_told_by_name() {
         ("crio.iptables", &[]),
         ("netavark.json", &[]),
         ("firewalld.json", &[]),
-        ("ufw.iptables", &["--icmp-type", "--limit", "--set", "--update"]),
+        (
+            "ufw.iptables",
+            &["-m icmp --icmp-type", "-m limit --limit", "-m recent --set", "-m recent --update"],
+        ),
         (
             "kube-proxy.iptables",
-            &["localhost_nps_accepted", "ct_state_invalid_dropped", "--probability"],
+            &[
+                "-m nfacct --nfacct-name localhost_nps_accepted",
+                "-m nfacct --nfacct-name ct_state_invalid_dropped",
+                "-m statistic --mode random --probability",
+            ],
         ),
     ];
     for (name, matches) in expected {

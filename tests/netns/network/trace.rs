@@ -203,7 +203,9 @@ fn matrix(backend: &str) {
     take(&bed);
     let (words, told) = told(&bed, ("outside", "192.0.2.1", 8080));
     assert_eq!(words, "unknown", "{told:#}");
-    assert!(told["why"].as_str().unwrap().contains("FORWARD rule 1"), "{told:#}");
+    let why = told["why"].as_str().unwrap();
+    assert!(why.contains("FORWARD rule 1"), "{told:#}");
+    assert!(why.contains("`-m statistic --mode random --probability 0.5"), "{told:#}");
     let text = net(&bed.host, "trace 192.0.2.1:8080 --live");
     assert_eq!(text.status, 0, "{text}");
     assert!(text.stderr.contains("a real connection agrees: it was accepted"), "{text}");

@@ -93,42 +93,84 @@ const MODULES: [&str; 13] = [
     "icmp6",
 ];
 
-fn conditions(words: &[String], rule: &mut Rule, v4: bool) {
-    let mut words = words.iter().map(String::as_str).peekable();
-    let mut negated = false;
-    let mut unknown = Vec::new();
-    while let Some(word) = words.next() {
-        if word == "!" {
-            negated = true;
-            continue;
-        }
-        let is_negated = std::mem::take(&mut negated);
-        let mut next = || words.next().unwrap_or_default();
-        let known = match word {
-            "-m" => {
-                let module = next();
-                if MODULES.contains(&module) { Some(None) } else { None }
-            }
-            "--comment" => {
-                rule.comment = Some(next().to_owned());
-                Some(None)
-            }
-            _ => test(word, &mut next, v4).map(Some),
-        };
-        match known {
-            Some(Some((field, values))) => rule.conditions.push(Condition {
-                negated: is_negated,
-                fields: vec![field],
-                values: Arc::new(values.into_iter().map(|value| vec![value]).collect()),
-            }),
-            Some(None) => {}
-            None => unknown.push(word.to_owned()),
+/// What is not understood of a rule, in the tool's words.
+#[derive(Default)]
+struct Strange<'a> {
+    words: Vec<&'a str>,
+    /// The module whose options are being read.
+    module: Option<&'a str>,
+    /// Whether the words have its name.
+    is_named: bool,
+}
+
+impl<'a> Strange<'a> {
+    /// A module begins, or the options that are of none.
+    fn enter(&mut self, module: Option<&'a str>) {
+        (self.module, self.is_named) = (module, false);
+        if self.is_inside() {
+            self.name();
         }
     }
-    if !unknown.is_empty() {
+
+    /// Whether what comes is of a module that is not known: its options may be called as another's are,
+    /// as the `--mark` of connmark is.
+    fn is_inside(&self) -> bool {
+        self.module.is_some_and(|module| !MODULES.contains(&module))
+    }
+
+    fn name(&mut self) {
+        if let (Some(module), false) = (self.module, self.is_named) {
+            self.words.extend(["-m", module]);
+            self.is_named = true;
+        }
+    }
+
+    fn push(&mut self, is_negated: bool, word: &'a str, value: Option<&'a str>) {
+        self.name();
+        self.words.extend(is_negated.then_some("!"));
+        self.words.push(word);
+        self.words.extend(value);
+    }
+}
+
+fn conditions(words: &[String], rule: &mut Rule, v4: bool) {
+    let mut words = words.iter().map(String::as_str);
+    let mut is_negated = false;
+    let mut strange = Strange::default();
+    while let Some(word) = words.next() {
+        match word {
+            "!" => {
+                is_negated = true;
+                continue;
+            }
+            "-m" => strange.enter(words.next()),
+            "--comment" => rule.comment = words.next().map(str::to_owned),
+            _ => {
+                if word.starts_with('-') && !word.starts_with("--") {
+                    strange.enter(None);
+                }
+                let mut value = None;
+                let mut next = || {
+                    value = words.next();
+                    value.unwrap_or_default()
+                };
+                let known = (!strange.is_inside()).then(|| test(word, &mut next, v4)).flatten();
+                match known {
+                    Some((field, values)) => rule.conditions.push(Condition {
+                        negated: is_negated,
+                        fields: vec![field],
+                        values: Arc::new(values.into_iter().map(|value| vec![value]).collect()),
+                    }),
+                    None => strange.push(is_negated, word, value),
+                }
+            }
+        }
+        is_negated = false;
+    }
+    if !strange.words.is_empty() {
         rule.conditions.push(Condition {
             negated: false,
-            fields: vec![Field::Unknown(unknown.join(" "))],
+            fields: vec![Field::Unknown(strange.words.join(" "))],
             values: Arc::default(),
         });
     }

@@ -38,6 +38,36 @@ fn what_is_not_known_is_not_guessed() {
 }
 
 #[test]
+fn what_is_not_known_is_told_with_its_module() {
+    let cases = [
+        (
+            "-p tcp -m limit --limit 3/min --limit-burst 5 -j ACCEPT",
+            "-m limit --limit 3/min --limit-burst 5",
+        ),
+        ("-m set ! --match-set banned src -j DROP", "-m set ! --match-set banned src"),
+        ("-p icmp -m icmp ! --icmp-type 8 -j DROP", "-m icmp ! --icmp-type 8"),
+        (
+            "-m limit --limit 1/sec -m comment --comment why -m recent --rcheck",
+            "-m limit --limit 1/sec -m recent --rcheck",
+        ),
+        // Neither is a mark of the packet.
+        ("-m connmark --mark 0x1 -j ACCEPT", "-m connmark --mark 0x1"),
+        ("-m mark --mark word -j ACCEPT", "-m mark --mark word"),
+    ];
+    for (text, expected) in cases {
+        let rule = only(text);
+        let fields: Vec<&Field> = rule.conditions.iter().flat_map(|one| &one.fields).collect();
+        let unknown = Field::Unknown(expected.to_owned());
+        assert!(fields.contains(&&unknown), "{text}: {fields:?}");
+        assert!(!fields.contains(&&Field::Mark), "{text}: {fields:?}");
+    }
+    let rule = only("-m owner --uid-owner 0 -d 192.0.2.1/32 -m mark --mark 0x1 -j ACCEPT");
+    let fields: Vec<_> = rule.conditions.iter().map(|one| one.fields[0].clone()).collect();
+    let unknown = Field::Unknown("-m owner --uid-owner 0".to_owned());
+    assert_eq!(fields, [Field::Destination, Field::Mark, unknown]);
+}
+
+#[test]
 fn of_two_chains_with_one_name_the_first_has_the_rules() {
     let tables =
         parse_iptables("*nat\n:A - [0:0]\n:A - [0:0]\n:B - [0:0]\n-A A -j B\n", false, true);

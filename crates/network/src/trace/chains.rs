@@ -2,7 +2,7 @@
 
 use super::{Hop, RuleAt, Verdict, packet::Packet};
 use crate::{
-    ruleset::{Action, Base, Chain, Rule, Ruleset, Table, Tool},
+    ruleset::{Action, Base, Chain, Field, Rule, Ruleset, Table, Tool},
     snapshot::Namespace,
 };
 
@@ -144,7 +144,15 @@ impl<'a> Run<'a, '_> {
     }
 
     fn unknown(&self, chain: &Chain, rule: &Rule) -> Verdict {
-        Verdict::Unknown { why: format!("{}, whose meaning is not known", self.at(chain, rule)) }
+        let fields = rule.conditions.iter().flat_map(|condition| &condition.fields);
+        let words: Vec<&str> = fields
+            .filter_map(
+                |field| if let Field::Unknown(words) = field { Some(words.as_str()) } else { None },
+            )
+            .collect();
+        let what =
+            if words.is_empty() { "meaning".to_owned() } else { format!("`{}`", words.join(" ")) };
+        Verdict::Unknown { why: format!("{}, whose {what} is not known", self.at(chain, rule)) }
     }
 
     fn note(&mut self, chain: &Chain, rule: &Rule, what: String) {
@@ -221,7 +229,7 @@ impl<'a> Run<'a, '_> {
         &mut self,
         chain: &'a Chain,
         rule: &'a Rule,
-        fields: &[crate::ruleset::Field],
+        fields: &[Field],
         elements: &[(Vec<crate::ruleset::Value>, Action)],
         depth: usize,
     ) -> Option<Said> {
