@@ -6,7 +6,7 @@ use clap::Args;
 use crilet_core::ErrorChain;
 use crilet_network::{
     config::Severity,
-    doctor::{Finding, Mended, Repair, examine, mend},
+    doctor::{Finding, Mended, Repair, examine, mend, scope},
     snapshot::Snapshot,
 };
 use serde_json::json;
@@ -74,6 +74,9 @@ pub(super) async fn run(global: &Global, args: &DoctorArgs) -> Result<ExitCode, 
         Form::Table => output::data(&table(&findings)),
     }
     .map_err(CliError::Output)?;
+    if findings.is_empty() && args.output == Form::Table {
+        output::say(&healthy(&snapshot));
+    }
     let status = status(&findings);
     if status == ExitCode::SUCCESS && !snapshot.problems.is_empty() {
         return Ok(ExitCode::from(NOT_LOOKED));
@@ -84,6 +87,12 @@ pub(super) async fn run(global: &Global, args: &DoctorArgs) -> Result<ExitCode, 
 async fn look(global: &Global, args: &DoctorArgs) -> Result<Snapshot, CliError> {
     let taken = args.source.snapshot(global).await;
     taken.map_err(|error| CliError::NotLooked(Box::new(error)))
+}
+
+/// What a person hears when nothing is wrong: that something was looked at.
+fn healthy(snapshot: &Snapshot) -> String {
+    let read = if snapshot.problems.is_empty() { "" } else { " in what could be read" };
+    format!("no findings{read}: {}", scope(snapshot))
 }
 
 fn status(findings: &[Finding]) -> ExitCode {

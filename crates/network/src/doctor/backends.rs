@@ -12,6 +12,9 @@ const MANY: usize = 500;
 /// Seconds for which a program may hold the lock of iptables.
 const PATIENCE: u64 = 10;
 
+/// What is looked for.
+pub(super) const IDS: [&str; 4] = ["two-backends", "hostport-hijack", "rules-many", "xtables-lock"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     two(look, found);
     hijack(look, found);

@@ -10,6 +10,9 @@ use crate::{config::Severity, join::field, snapshot::Link};
 /// What runtimes give for a burst that nobody chose: 2^32 - 1 bits, CRI-O eight times that.
 const NO_BURST: u64 = u32::MAX as u64;
 
+/// What is looked for.
+pub(super) const IDS: [&str; 2] = ["bandwidth-burst", "limit-leftover"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     burst(look, found);
     leftover(look, found);

@@ -9,6 +9,9 @@ use crate::{
     snapshot::{Attachment, Link},
 };
 
+/// What is looked for.
+pub(super) const IDS: [&str; 4] = ["bridge-address", "mac-changed", "no-hairpin", "bridge-nf-off"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     addresses(look, found);
     changed(look, found);

@@ -6,6 +6,10 @@ use crate::{
     join::{List, text},
 };
 
+/// What is looked for.
+pub(super) const IDS: [&str; 3] =
+    ["no-network", "config-edited", "config-gone"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     none(look, found);
     mistakes(look, found);

@@ -12,6 +12,9 @@ use crate::{
 /// As deep as chains are looked for a guard.
 const DEEPEST: usize = 8;
 
+/// What is looked for.
+pub(super) const IDS: [&str; 2] = ["localnet-open", "ports-open"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     localnet(look, found);
     open(look, found);

@@ -12,6 +12,9 @@ use crate::{
 /// Part of the table of flows, in percent, from which on it is worth knowing.
 const NEARLY_FULL: u64 = 90;
 
+/// What is looked for.
+pub(super) const IDS: [&str; 2] = ["flow-stale", "flows-full"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     stale(look, found);
     full(look, found);

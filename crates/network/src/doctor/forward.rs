@@ -13,6 +13,9 @@ use crate::{
 /// Somebody far away, and a port that everybody is asked for.
 const FAR: ([u8; 4], u16) = ([203, 0, 113, 1], 443);
 
+/// What is looked for.
+pub(super) const IDS: [&str; 2] = ["forwarding-off", "forward-drop"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     let mut drops = Drops::default();
     for (network, attachments) in look.networks() {

@@ -15,6 +15,10 @@ use crate::{
 /// Part of a pool, in percent, from which on it is worth knowing.
 const NEARLY_FULL: u128 = 90;
 
+/// What is looked for.
+pub(super) const IDS: [&str; 5] =
+    ["lease-leaked", "lease-unknown", "lease-empty", "lease-strange", "pool-full"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     for store in &look.snapshot.stores {
         leaked(look, store, found);

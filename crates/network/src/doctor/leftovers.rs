@@ -49,6 +49,10 @@ impl Left {
     }
 }
 
+/// What is looked for.
+pub(super) const IDS: [&str; 4] =
+    ["masquerade-orphaned", "ports-orphaned", "forward-orphaned", "spoof-orphaned"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     let (mut masquerades, mut ports) = (Left::default(), Left::default());
     let (mut forwards, mut spoofs) = (Left::default(), Left::default());

@@ -20,6 +20,10 @@ const WHY: &str = "somebody emptied or reloaded the packet filter, as `firewall-
                    `nft flush ruleset` and `iptables -F` do, and no plugin makes its rules twice";
 const FIX: &str = "crilet net doctor --fix makes them again from what the runtime remembers";
 
+/// What is looked for.
+pub(super) const IDS: [&str; 5] =
+    ["ports-missing", "masquerade-missing", "forward-missing", "ports-ignored", "shared-missing"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     let mut gaps = Gaps::default();
     let known = Known::of(look);

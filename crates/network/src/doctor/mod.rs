@@ -26,6 +26,7 @@ mod mend;
 mod missing;
 mod ports;
 mod routing;
+mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use std::collections::BTreeMap;
 
 pub use finding::{Evidence, Finding, Repair, YOUNGEST};
 pub use mend::{MendError, Mended, mend};
+pub use scope::{Scope, scope};
 
 use crate::{
     config::{ConfigFile, judge},
@@ -55,20 +57,26 @@ struct Look<'a> {
 /// What checks find.
 type Findings = Vec<Finding>;
 
+/// Checks that look at the same things, by the ids of what they find.
+struct Family {
+    ids: &'static [&'static str],
+    check: fn(&Look<'_>, &mut Findings),
+}
+
 /// The families of checks, in the order in which their findings are told.
-const FAMILIES: [fn(&Look<'_>, &mut Findings); 12] = [
-    configs::check,
-    leases::check,
-    leftovers::check,
-    missing::check,
-    ports::check,
-    flows::check,
-    forward::check,
-    backends::check,
-    exposure::check,
-    bridges::check,
-    routing::check,
-    bandwidth::check,
+const FAMILIES: [Family; 12] = [
+    Family { ids: &configs::IDS, check: configs::check },
+    Family { ids: &leases::IDS, check: leases::check },
+    Family { ids: &leftovers::IDS, check: leftovers::check },
+    Family { ids: &missing::IDS, check: missing::check },
+    Family { ids: &ports::IDS, check: ports::check },
+    Family { ids: &flows::IDS, check: flows::check },
+    Family { ids: &forward::IDS, check: forward::check },
+    Family { ids: &backends::IDS, check: backends::check },
+    Family { ids: &exposure::IDS, check: exposure::check },
+    Family { ids: &bridges::IDS, check: bridges::check },
+    Family { ids: &routing::IDS, check: routing::check },
+    Family { ids: &bandwidth::IDS, check: bandwidth::check },
 ];
 
 /// Finds what is wrong, worst first.
@@ -86,8 +94,10 @@ pub fn examine(snapshot: &Snapshot) -> Vec<Finding> {
         lists: &lists,
     };
     let mut found = Vec::new();
-    for check in FAMILIES {
-        check(&look, &mut found);
+    for family in FAMILIES {
+        let before = found.len();
+        (family.check)(&look, &mut found);
+        debug_assert!(found.iter().skip(before).all(|one| look.is_named(&family, one)));
     }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     found
@@ -99,6 +109,12 @@ impl<'a> Look<'a> {
     fn attachments(&self) -> impl Iterator<Item = (&'a Attachment, Option<&List>)> {
         let live = self.snapshot.attachments.iter().filter(|one| self.is_live(one));
         live.map(|one| (one, one.config.as_deref().and_then(|text| self.lists.get(text))))
+    }
+
+    /// Whether a family names what it found; what it says of configurations is named there.
+    fn is_named(&self, family: &Family, finding: &Finding) -> bool {
+        let mut of_files = self.files.iter().flat_map(|file| &file.findings);
+        family.ids.contains(&finding.id) || of_files.any(|one| one.id == finding.id)
     }
 
     fn is_live(&self, attachment: &Attachment) -> bool {

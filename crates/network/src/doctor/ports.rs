@@ -16,6 +16,9 @@ impl Look<'_> {
     }
 }
 
+/// What is looked for.
+pub(super) const IDS: [&str; 4] = ["port-twice", "port-shadowed", "port-nowhere", "host-ip-family"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     twice(look, found);
     shadowed(look, found);

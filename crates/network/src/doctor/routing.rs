@@ -11,6 +11,9 @@ use crate::{
 /// Kinds of links that lead to other machines; hardware has none.
 const REAL: [&str; 4] = ["", "bond", "team", "vlan"];
 
+/// What is looked for.
+pub(super) const IDS: [&str; 2] = ["rp-filter", "v6-router"];
+
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     reverse_path(look, found);
     advertisements(look, found);

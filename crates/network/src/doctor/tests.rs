@@ -102,3 +102,37 @@ fn a_network_whose_pods_cannot_be_seen_is_left_alone() {
     snapshot.attachments = vec![cached("bridge")];
     assert_eq!(ids(&snapshot), [("lease-leaked", 1)]);
 }
+
+#[test]
+fn what_was_looked_at_is_counted() {
+    let snapshot = Snapshot::default();
+    let checks = scope(&snapshot).checks;
+    assert_eq!(scope(&snapshot).to_string(), format!("0 pods, 0 networks, {checks} checks"));
+    let mut ids: Vec<&str> = FAMILIES.iter().flat_map(|family| family.ids).copied().collect();
+    assert_eq!(ids.len() + 1, checks);
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len() + 1, checks, "each id is of one family");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/network.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let untold: Vec<_> = ids.iter().filter(|id| !page.contains(&format!("`{id}`"))).collect();
+    assert_eq!(untold, Vec::<&&str>::new(), "the page on networks names all");
+    let attached = |link: &str, exists| Attachment {
+        container: "pod".to_owned(),
+        network: link.to_owned(),
+        link: link.to_owned(),
+        namespace_exists: Some(exists),
+        ..Attachment::default()
+    };
+    let snapshot = Snapshot {
+        attachments: vec![attached("eth0", true), attached("eth1", true), attached("lo", true)],
+        sandboxes: vec![
+            Sandbox { id: "pod".to_owned(), ..Sandbox::default() },
+            Sandbox { id: "host".to_owned(), host_network: true, ..Sandbox::default() },
+        ],
+        ..Snapshot::default()
+    };
+    assert_eq!(scope(&snapshot), Scope { pods: 1, networks: 2, checks });
+    let gone = Snapshot { attachments: vec![attached("eth0", false)], ..Snapshot::default() };
+    assert_eq!(scope(&gone), Scope { pods: 0, networks: 0, checks });
+}

@@ -29,6 +29,12 @@ fn an_empty_node_and_one_of_nft_are_well() {
     }
     node.pod(Maker::Ours, "three", &port(8080));
     node.is_well();
+    // A person hears that something was looked at, a program nothing but findings.
+    let output = net(&node.bed.host, "doctor");
+    assert_eq!((output.status, output.stdout.as_str()), (0, ""), "{output}");
+    let told = output.stderr.strip_prefix("no findings: 3 pods, 1 network, ");
+    let checks = told.and_then(|told| told.strip_suffix(" checks\n")?.parse::<u32>().ok());
+    assert!(checks.is_some_and(|checks| checks > 30), "{output}");
     node.bed.del(Maker::Ours, "three", &node.list, &json!(null));
     node.bed.sh("ip netns delete three; rm /var/lib/cni/results/net-three-eth0");
     node.is_well();
