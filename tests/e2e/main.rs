@@ -9,6 +9,7 @@ mod image;
 mod images;
 mod logs;
 mod manifests;
+mod net;
 mod publish;
 mod pull;
 mod runtime;

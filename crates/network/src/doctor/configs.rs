@@ -7,12 +7,13 @@ use crate::{
 };
 
 /// What is looked for.
-pub(super) const IDS: [&str; 3] =
-    ["no-network", "config-edited", "config-gone"];
+pub(super) const IDS: [&str; 4] =
+    ["no-network", "config-edited", "config-gone", "config-unnoticed"];
 
 pub(super) fn check(look: &Look<'_>, found: &mut Findings) {
     none(look, found);
     mistakes(look, found);
+    unnoticed(look, found);
     edited(look, found);
 }
 
@@ -70,6 +71,50 @@ fn mistakes(look: &Look<'_>, found: &mut Findings) {
             .seen([Evidence::new("file", at, one.path.clone())]),
         );
     }
+}
+
+/// containerd looks at its directory when a file there is written, renamed or removed: not when one is
+/// moved in, and never again once the directory itself was made anew.
+fn unnoticed(look: &Look<'_>, found: &mut Findings) {
+    let configuration = &look.snapshot.configuration;
+    let Some(loaded) = &look.snapshot.loaded else { return };
+    if loaded.directory != configuration.directory {
+        return;
+    }
+    let files = look.files.iter().zip(&configuration.files);
+    let used = |(file, _): &(&ConfigFile, _)| file.active_for.contains(&Reader::Containerd);
+    let Some((file, raw)) = files.into_iter().find(used) else { return };
+    let Some(list) = raw.text.as_deref().and_then(|text| look.lists.get(text)) else { return };
+    let is_it = |text: &str| List::parse(text).is_some_and(|loaded| loaded.says_the_same(list));
+    if loaded.networks.iter().any(|network| is_it(&network.text)) {
+        return;
+    }
+    let path = file.file.display();
+    let has_name = |name: &str| file.name.as_deref() == Some(name);
+    let (severity, has) = match loaded.networks.first() {
+        None => (Severity::Error, "has no network".to_owned()),
+        Some(network) if has_name(&network.name) => {
+            (Severity::Warning, format!("has `{}` as the file was before", network.name))
+        }
+        Some(network) => (Severity::Warning, format!("has the network `{}` instead", network.name)),
+    };
+    let status = loaded.status.iter().filter(|status| *status != "OK");
+    found.push(
+        Finding::new(
+            "config-unnoticed",
+            severity,
+            format!("containerd has not noticed {path}, and {has}"),
+            "it hears of files that are written, renamed or removed, but not of one that is moved into the \
+             directory, and of nothing more once the directory itself was removed and made again",
+            format!(
+                "make and remove a file beside it (touch {dir}/x; rm {dir}/x), or, if the directory was \
+                 made anew, start containerd anew",
+                dir = configuration.directory.display()
+            ),
+        )
+        .seen([Evidence::new("file", &path, "")])
+        .seen(status.map(|status| Evidence::new("status", "lastCNILoadStatus", status.clone()))),
+    );
 }
 
 /// containerd takes pods down by the file as it is now.

@@ -32,7 +32,7 @@ pub struct Finding {
 /// Where something was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {
-    /// `file`, `rule`, `address`, `link`, `setting`, `flow` or `pod`.
+    /// `file`, `rule`, `address`, `link`, `setting`, `flow`, `pod` or `status`.
     pub kind: &'static str,
     /// Which one.
     pub at: String,

@@ -8,6 +8,7 @@ mod enter;
 mod firewall;
 mod flows;
 mod kernel;
+mod loaded;
 mod lock;
 mod sockets;
 mod stores;
@@ -24,6 +25,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use loaded::{Loaded, LoadedNetwork};
 pub use take::{Options, host, take};
 
 use crate::config::Configuration;
@@ -54,6 +56,9 @@ pub struct Snapshot {
     pub attachments: Vec<Attachment>,
     /// The runtime that was asked, if one answered.
     pub runtime: Option<String>,
+    /// The networks that it says it has; absent without a runtime, and where it does not tell.
+    #[serde(default)]
+    pub loaded: Option<Loaded>,
     /// Its sandboxes; none without a runtime.
     pub sandboxes: Vec<Sandbox>,
     /// Who held the lock of iptables from the beginning to the end.

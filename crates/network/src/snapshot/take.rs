@@ -13,8 +13,8 @@ use crilet_cri::{
 };
 
 use super::{
-    Flows, Mapping, Namespace, Protocol, Sandbox, Snapshot, SnapshotError, VERSION, enter,
-    firewall, flows, lock, stores,
+    Flows, Loaded, Mapping, Namespace, Protocol, Sandbox, Snapshot, SnapshotError, VERSION, enter,
+    firewall, flows, loaded, lock, stores,
 };
 use crate::config;
 
@@ -53,7 +53,7 @@ impl Default for Options {
 pub async fn take(options: &Options, client: Option<&Client>) -> Result<Snapshot, SnapshotError> {
     let mut problems = Vec::new();
     let lock = lock::holder();
-    let (runtime, sandboxes) = sandboxes(client, &mut problems).await;
+    let Known { runtime, loaded, sandboxes } = ask(client, &mut problems).await;
     let attachments = stores::attachments(&options.results, &mut problems);
     let known = sandboxes.iter().filter_map(|sandbox| sandbox.namespace.clone());
     let known = known.chain(attachments.iter().filter_map(|one| one.namespace.clone()));
@@ -88,6 +88,7 @@ pub async fn take(options: &Options, client: Option<&Client>) -> Result<Snapshot
         stores: stores::leases(&options.stores),
         attachments,
         runtime,
+        loaded,
         sandboxes,
         xtables_lock: lock
             .filter(|before| lock::holder().is_some_and(|after| after.pid == before.pid)),
@@ -95,20 +96,30 @@ pub async fn take(options: &Options, client: Option<&Client>) -> Result<Snapshot
     })
 }
 
-async fn sandboxes(
-    client: Option<&Client>,
-    problems: &mut Vec<String>,
-) -> (Option<String>, Vec<Sandbox>) {
-    let Some(client) = client else { return (None, Vec::new()) };
-    let listed = tokio::join!(client.version(), inventory::read(client, Detail::Pods));
-    match listed {
-        (Ok(version), Ok(pods)) => {
-            let name = format!("{} {}", version.runtime_name, version.runtime_version);
-            (Some(name), pods.into_iter().map(sandbox).collect())
-        }
-        (Err(error), _) | (_, Err(error)) => {
+/// What the runtime knows.
+#[derive(Default)]
+struct Known {
+    runtime: Option<String>,
+    loaded: Option<Loaded>,
+    sandboxes: Vec<Sandbox>,
+}
+
+async fn ask(client: Option<&Client>, problems: &mut Vec<String>) -> Known {
+    let Some(client) = client else { return Known::default() };
+    let told = tokio::try_join!(
+        client.version(),
+        client.status(true),
+        inventory::read(client, Detail::Pods)
+    );
+    match told {
+        Ok((version, status, pods)) => Known {
+            runtime: Some(format!("{} {}", version.runtime_name, version.runtime_version)),
+            loaded: loaded::read(&status.info),
+            sandboxes: pods.into_iter().map(sandbox).collect(),
+        },
+        Err(error) => {
             problems.push(format!("the runtime does not tell its pods: {}", ErrorChain(&error)));
-            (None, Vec::new())
+            Known::default()
         }
     }
 }
