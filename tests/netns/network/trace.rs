@@ -248,6 +248,55 @@ fn layers_below(bed: &Bed) {
     assert_eq!(arp("arp operation request accept").0, "delivered one 192.0.2.2");
 }
 
+/// Filters of `tc` come before and after all others. What they match is not known, so that only those are
+/// passed that let everything through.
+#[test]
+fn what_filters_of_tc_may_do_is_not_guessed() {
+    let bed = Bed::start();
+    let port = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
+    add(&bed, "iptables", "one", true, port);
+    let _server = serve(&bed, "one", 80, "one");
+    let outer = bed.in_pod("one", "cat /sys/class/net/eth0/iflink");
+    let outer = bed.sh(&format!("ip -o link | sed -n 's/^{}: \\([^@:]*\\).*/\\1/p'", outer.trim()));
+    bed.sh("ip link add limit type ifb && ip link set limit up");
+    bed.sh(
+        "ip link add sink type veth peer name sunk && ip link set sink up && ip link set sunk up",
+    );
+    let filter = |link: &str, hook: &str, protocol: &str, does: &str| {
+        bed.sh(&format!(
+            "tc qdisc add dev {link} clsact && tc filter add dev {link} {hook} protocol {protocol} \
+             u32 match u32 0 0 action mirred egress {does}"
+        ));
+    };
+    let ways = [("outside", "192.0.2.1", 8080), ("", "127.0.0.1", 8080)];
+    let outer = outer.trim();
+    // A limit as the bandwidth plugins make it, a copy for somebody, and what is of another protocol.
+    filter(outer, "ingress", "all", "redirect dev limit");
+    filter("uplink", "ingress", "all", "mirror dev sink");
+    let seen = compare(&bed, "a limit and a copy", &ways);
+    assert!(seen.iter().all(|line| line.contains("delivered one")), "{seen:#?}");
+    let text = net(&bed.host, "trace outside 192.0.2.1:8080").stdout;
+    assert!(text.contains(&format!("limit limits what comes by {outer}")), "{text}");
+    bed.sh("tc qdisc del dev uplink clsact");
+    filter("uplink", "egress", "ipv6", "redirect dev sink");
+    compare(&bed, "what is for IPv6 only", &ways);
+    let sink = bed.sh("cat /sys/class/net/sink/ifindex");
+    let goes = format!("which sends packets to link {}", sink.trim());
+    for (hook, whose) in [("egress", "(on the answer's way)"), ("ingress", "")] {
+        bed.sh("tc qdisc del dev uplink clsact");
+        filter("uplink", hook, "ip", "redirect dev sink");
+        take(&bed);
+        let (words, told) = told(&bed, ways[0]);
+        assert_eq!(words, "unknown", "{told:#}");
+        let why = format!("the u32 filter of tc at {hook} of uplink of host, {goes} {whose}");
+        assert_eq!(told["why"], why.trim(), "{told:#}");
+    }
+    // It is told of those only whom it is for, and who is outside hears nothing.
+    compare(&bed, "a filter of the uplink", &ways[1..]);
+    let seen = bed.sh("ip netns exec outside python3 /run/connect 192.0.2.1 8080 1.5");
+    assert_eq!(seen.trim(), "silent");
+}
+
 #[test]
 fn with_iptables_every_verdict_is_what_a_connection_does() {
     matrix("iptables");

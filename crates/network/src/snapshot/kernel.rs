@@ -13,7 +13,7 @@ use crilet_cni::netfilter::{Filter, Message, attributes, find, text};
 use ipnet::IpNet;
 use nix::errno::Errno;
 
-use super::{Link, LinkSettings, Namespace, Neighbour, Port, Route, Rule};
+use super::{Link, LinkSettings, Namespace, Neighbour, Port, Route, Rule, traffic};
 
 const NEWLINK: u16 = 16;
 const GETLINK: u16 = 18;
@@ -71,6 +71,7 @@ pub(super) fn read(namespace: &mut Namespace) -> io::Result<()> {
     if is_host {
         namespace.neighbours = list(&kernel, GETNEIGH, NEWNEIGH, &[0; 12], neighbour)?;
     }
+    namespace.traffic = traffic::read(&kernel)?;
     Ok(())
 }
 
@@ -85,7 +86,7 @@ pub(super) fn settings() -> BTreeMap<String, String> {
 }
 
 /// Asks for all of something, again when it changed meanwhile.
-fn list<T>(
+pub(super) fn list<T>(
     kernel: &Filter,
     question: u16,
     answer: u16,
@@ -117,7 +118,7 @@ fn is_unknown(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| numbers.iter().any(|one| *one as i32 == number))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 

@@ -13,6 +13,7 @@ mod lock;
 mod sockets;
 mod stores;
 mod take;
+mod traffic;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,7 @@ use serde_json::value::RawValue;
 
 pub use loaded::{Loaded, LoadedNetwork};
 pub use take::{Options, host, take};
+pub use traffic::{TrafficAction, TrafficFilter};
 
 use crate::config::Configuration;
 
@@ -101,6 +103,9 @@ pub struct Namespace {
     pub sysctls: BTreeMap<String, String>,
     /// Its packet filter.
     pub firewall: Firewall,
+    /// Filters of `tc` at its links.
+    #[serde(default)]
+    pub traffic: Vec<TrafficFilter>,
 }
 
 /// A link.

@@ -7,17 +7,66 @@ use super::{
 };
 use crate::{
     ruleset::{Action, Base, Chain, Table},
-    snapshot::Link,
+    snapshot::{Link, Namespace, TrafficAction, TrafficFilter},
 };
 
 impl Walk<'_> {
-    /// What filters the packets of a link, as they come in (`ingress`) or go out (`egress`).
+    /// What filters the packets of a link, as they come in (`ingress`) or go out (`egress`). Filters of
+    /// `tc` are nearer to the link than all others.
     pub(super) fn at_link(
         &mut self,
         place: Place<'_>,
         hook: &str,
         link: &Link,
     ) -> Result<(), Verdict> {
+        if hook == "ingress" {
+            self.at_traffic(place, hook, link)?;
+            return self.at_netdev(place, hook, link);
+        }
+        self.at_netdev(place, hook, link)?;
+        self.at_traffic(place, hook, link)
+    }
+
+    fn at_traffic(&mut self, place: Place<'_>, hook: &str, link: &Link) -> Result<(), Verdict> {
+        let own = place.namespace.traffic.iter().filter(|one| one.link == link.index);
+        let v4 = self.packet.is_v4();
+        for filter in own.filter(|one| one.hook == hook && one.is_for(v4)) {
+            self.by_traffic(place, link, filter)?;
+        }
+        Ok(())
+    }
+
+    /// Which packets a filter of `tc` matches is not known: only one that lets all of them pass is passed.
+    fn by_traffic(
+        &mut self,
+        place: Place<'_>,
+        link: &Link,
+        filter: &TrafficFilter,
+    ) -> Result<(), Verdict> {
+        let TrafficFilter { hook, kind, .. } = filter;
+        for action in &filter.actions {
+            let does = match action {
+                TrafficAction::Pass | TrafficAction::Mirror(_) => continue,
+                TrafficAction::Redirect(to) => match limit(place.namespace, *to) {
+                    Some(limit) if hook == "ingress" => {
+                        let what = format!("{} limits what comes by {}", limit.name, link.name);
+                        self.hop(place.name, "tc ingress", what);
+                        return Ok(());
+                    }
+                    _ => format!("sends packets to link {to}"),
+                },
+                TrafficAction::Drop => "drops packets".to_owned(),
+                TrafficAction::Other(what) => format!("has `{what}`"),
+            };
+            let at =
+                format!("the {kind} filter of tc at {hook} of {} of {}", link.name, place.name);
+            return Err(Verdict::Unknown { why: format!("{at}, which {does}") });
+        }
+        Ok(())
+    }
+
+    /// What chains at a link's hooks do.
+    fn at_netdev(&mut self, place: Place<'_>, hook: &str, link: &Link) -> Result<(), Verdict> {
         let ends = if hook == "ingress" { (Some(link), None) } else { (None, Some(link)) };
         for found in place.rules.hook_of(&["netdev", "inet"], hook) {
             let devices = found.2.devices.as_ref();
@@ -99,6 +148,14 @@ impl Walk<'_> {
         (self.packet.input, self.packet.output) = (input, output);
         result
     }
+}
+
+/// A link of kind ifb that nothing filters: what is sent to it comes in again where it came from, in the
+/// time that its queue gives it.
+fn limit(namespace: &Namespace, index: u32) -> Option<&Link> {
+    let is_filtered = namespace.traffic.iter().any(|one| one.link == index);
+    let link = namespace.link(index).filter(|link| link.kind.as_deref() == Some("ifb") && link.up);
+    link.filter(|_| !is_filtered)
 }
 
 /// Whether a packet may end in a chain.
