@@ -44,7 +44,7 @@ pub(super) struct TraceArgs {
     /// Send to this pod's address
     #[arg(long, value_name = "POD")]
     to_pod: Option<String>,
-    /// Make one real connection over TCP as well, and compare
+    /// Make a real connection as well, or over UDP send an empty datagram, and compare
     #[arg(long, conflicts_with = "from")]
     live: bool,
     /// How to print the way
@@ -153,12 +153,11 @@ fn compare(
     request: &Request,
     verdict: &Verdict,
 ) -> Result<bool, CliError> {
-    if request.protocol != Protocol::Tcp {
-        return Err(wrong(
-            &request.protocol.to_string(),
-            "tcp with --live: only that answers for sure",
-        ));
-    }
+    let what = match request.protocol {
+        Protocol::Tcp => "connection",
+        Protocol::Udp => "datagram",
+        Protocol::Sctp => return Err(wrong("sctp", "tcp or udp with --live")),
+    };
     let from = match request.from {
         Sender::Node => None,
         Sender::Namespace(place) => {
@@ -169,12 +168,12 @@ fn compare(
         }
     };
     let to = SocketAddr::new(request.to, request.port);
-    let seen = probe(from, to, global.timeout.unwrap_or(PATIENCE));
+    let seen = probe(from, to, request.protocol, global.timeout.unwrap_or(PATIENCE));
     let agrees = seen.agrees(verdict);
     output::say(&match agrees {
-        Some(true) => format!("a real connection agrees: {seen}"),
-        Some(false) => format!("a real connection does not agree: {seen}"),
-        None => format!("a real connection: {seen}"),
+        Some(true) => format!("a real {what} agrees: {seen}"),
+        Some(false) => format!("a real {what} does not agree: {seen}"),
+        None => format!("a real {what}: {seen}"),
     });
     Ok(agrees != Some(false))
 }

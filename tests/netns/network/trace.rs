@@ -1,5 +1,8 @@
 //! What is told of a packet's way is what a real connection does: the whole matrix.
 
+use std::time::Duration;
+
+use crilet_testkit::wait_until;
 use serde_json::{Value, json};
 
 use super::bed::{add, json_of, list, net, serve};
@@ -349,4 +352,47 @@ fn a_snapshot_in_a_file_tells_the_same_and_taking_it_changes_nothing() {
     let broken = net(&bed.host, "trace 127.0.0.1:80 --from /run/broken.json");
     assert_eq!(broken.status, 2, "{broken}");
     assert!(broken.stderr.contains("a snapshot of version 7"), "{broken}");
+}
+
+/// A datagram that is refused is known to be, and one that is answered; silence says nothing.
+#[test]
+fn a_datagram_shows_what_can_be_known_of_udp() {
+    let bed = Bed::start();
+    let ports = json!([
+        {"hostPort": 5300, "containerPort": 53, "protocol": "udp"},
+        {"hostPort": 5400, "containerPort": 54, "protocol": "udp"},
+        {"hostPort": 5500, "containerPort": 55, "protocol": "udp"},
+    ]);
+    add(&bed, "iptables", "one", true, ports);
+    let script = "import socket
+def bound(port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('', port))
+    return s
+quiet, s = bound(54), bound(53)
+while True:
+    s.sendto(b'heard', s.recvfrom(9)[1])";
+    let server = bed.host.command("ip").args(["netns", "exec", "one", "python3", "-c", script]);
+    let _server = server.spawn().unwrap();
+    wait_until("the server", Duration::from_secs(20), || {
+        let seen = bed.in_pod("one", "ss -Hlun sport = 53");
+        if seen.is_empty() { Err("not there".to_owned()) } else { Ok(()) }
+    })
+    .unwrap();
+    let live = |arguments: &str| {
+        let output = net(&bed.host, &format!("--timeout 2s trace {arguments} --live"));
+        (output.status, output.stderr.trim().to_owned())
+    };
+    let answered = (0, "a real datagram agrees: it was answered".to_owned());
+    assert_eq!(live("192.0.2.1:5300/udp"), answered);
+    assert_eq!(live("--from-pod one 10.88.0.1:5300/udp"), answered);
+    let quiet = "a real datagram: no answer came, and not everybody answers".to_owned();
+    assert_eq!(live("192.0.2.1:5400/udp"), (0, quiet.clone()));
+    let refused = "a real datagram agrees: it was refused".to_owned();
+    assert_eq!(live("192.0.2.1:5500/udp"), (1, refused));
+    bed.in_pod("one", "iptables -A INPUT -p udp -j DROP");
+    assert_eq!(live("192.0.2.1:5300/udp"), (1, quiet));
+    let (status, said) = live("192.0.2.1:5300/sctp");
+    assert_eq!(status, 64, "{said}");
+    assert!(said.contains("tcp or udp with --live"), "{said}");
 }
