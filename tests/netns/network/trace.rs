@@ -396,3 +396,32 @@ while True:
     assert_eq!(status, 64, "{said}");
     assert!(said.contains("tcp or udp with --live"), "{said}");
 }
+
+/// Several threads read them: in the order of their names, each once, and settings where rules need them.
+#[test]
+fn namespaces_are_told_in_order_and_once() {
+    let bed = Bed::start();
+    let names: Vec<String> = (0..20).map(|number| format!("pod{number:02}")).collect();
+    for name in &names {
+        bed.pod(name);
+    }
+    bed.sh("touch /run/netns/same && mount --bind /run/netns/pod07 /run/netns/same");
+    bed.sh("touch /run/netns/gone /run/netns/pod99");
+    bed.in_pod("pod11", "iptables -t nat -A OUTPUT -p tcp -j DNAT --to-destination 10.0.0.1");
+    bed.in_pod("pod12", "iptables-legacy -A INPUT -p tcp -j DROP");
+    let told = json_of(&bed.host, "snapshot");
+    let all = told["namespaces"].as_array().unwrap();
+    let path = |one: &Value| one["path"].as_str().unwrap().to_owned();
+    let own: Vec<String> = all.iter().map(path).filter(|path| path.contains("/pod")).collect();
+    let wanted: Vec<String> = names.iter().map(|name| format!("/run/netns/{name}")).collect();
+    assert_eq!(own, wanted);
+    assert_eq!(all.iter().filter(|one| one["inode"] == all[7]["inode"]).count(), 1);
+    for one in all {
+        let with_rules = ["/pod11", "/pod12"].iter().any(|name| path(one).ends_with(name));
+        let rules = one["firewall"]["iptables"].as_array().unwrap();
+        let settings = one["sysctls"].as_object().unwrap();
+        assert_eq!((rules.is_empty(), settings.is_empty()), (!with_rules, !with_rules), "{one:#}");
+        assert!(!with_rules || settings.contains_key("ipv4/conf/all/route_localnet"), "{one:#}");
+    }
+    assert_eq!(told["problems"], json!([]));
+}
