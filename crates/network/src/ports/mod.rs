@@ -19,6 +19,9 @@ use crate::{
 
 /// Deeper than any tool lets chains lead to each other.
 const DEEPEST: usize = 64;
+/// Most rules that are looked at, each as often as others lead to it: chains that each lead twice to the
+/// next one have more ways than can be walked. Nodes of Kubernetes have some hundred thousand.
+const MOST: usize = 1_000_000;
 
 /// A published port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,7 +73,7 @@ const PROGRAMS: [(&str, &str); 9] = [
 pub fn published(node: &Node<'_>) -> Vec<Port> {
     let mut found = Vec::new();
     for v4 in [true, false] {
-        let mut search = Search { node, v4, found: Vec::new(), known: HashMap::new() };
+        let mut search = Search { node, v4, found: Vec::new(), known: HashMap::new(), looked: 0 };
         for (table, chain, base) in node.host.hook("prerouting", v4) {
             if base.kind == "nat" {
                 search.chain(table, chain, &mut Vec::new());
@@ -102,6 +105,8 @@ struct Search<'a> {
     found: Vec<Port>,
     /// Places of those that were found, by what tells most of them apart.
     known: HashMap<(u16, Protocol, SocketAddr), Vec<usize>>,
+    /// Rules that were looked at.
+    looked: usize,
 }
 
 /// Ports that come first, by number: a node has thousands, of which few meet.
@@ -136,6 +141,14 @@ impl<'a> Search<'a> {
             return;
         }
         for rule in &chain.rules {
+            self.looked += 1;
+            if self.looked > MOST {
+                return;
+            }
+            // A chain that leads to itself ends nowhere.
+            if path.iter().any(|before| std::ptr::eq(*before, rule)) {
+                continue;
+            }
             path.push(rule);
             self.action(table, chain, &rule.action, path);
             path.pop();
@@ -344,7 +357,34 @@ fn told(port: &Port) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Earlier;
+    use super::*;
+    use crate::snapshot::{Firewall, Saved, Snapshot};
+
+    fn targets(text: &str) -> Vec<String> {
+        let saved = Saved { legacy: false, v4: true, text: text.to_owned() };
+        let mut snapshot = Snapshot::default();
+        snapshot.host.firewall = Firewall { iptables: vec![saved], ..Firewall::default() };
+        let ports = published(&Node::new(&snapshot));
+        ports.iter().map(|port| format!("{} {}", port.host_port, port.target)).collect()
+    }
+
+    /// Two ways at each of sixty steps were all walked.
+    #[test]
+    fn chains_with_more_ways_than_can_be_walked_end() {
+        let to = |port: u16| {
+            format!("-p tcp -m tcp --dport {port} -j DNAT --to-destination 10.0.0.2:80\n")
+        };
+        let own = |chain: &str, port| format!("-A {chain} {}", to(port));
+        let head = "*nat\n:PREROUTING ACCEPT [0:0]\n";
+        let own_tail = format!(":A - [0:0]\n-A PREROUTING -j A\n{}", own("A", 80));
+        let looped = format!("{head}{own_tail}-A A -j A\n-A A -j A\n-A A -j PREROUTING\n");
+        assert_eq!(targets(&looped), ["80 10.0.0.2:80"]);
+        let names: String = (0..60).map(|number| format!(":C{number} - [0:0]\n")).collect();
+        let twice = |number: u16| format!("-A C{number} -j C{}\n", number + 1).repeat(2);
+        let ways: String = (0..59).map(twice).collect();
+        let wide = format!("{head}{names}-A PREROUTING -j C0\n{}{ways}", own("C0", 81));
+        assert_eq!(targets(&wide), ["81 10.0.0.2:80"]);
+    }
 
     proptest::proptest! {
         #[test]
