@@ -3,15 +3,19 @@
 //! The reference reads all files of a network in every call, so that its time grows with the pods.
 //! Here one file outside of the store, `/run/crilet/leases/HASH`, says whose an address is. Its
 //! first line is the time at which the store's directory was last changed, in nanoseconds: while
-//! that holds, nobody else has made or removed a lease since. Otherwise, and when the file is
-//! missing or broken, the leases are read. The index is never taken at its word for more than
-//! where to look: the lease decides.
+//! that holds, nobody else has made or removed a lease since. Otherwise only those leases are read
+//! whose files are not those that were read before, by number and last change; when the index is
+//! missing or broken, all. It is never taken at its word for more than where to look: the lease
+//! decides.
 
 use std::{
-    fs, io,
+    collections::HashMap,
+    fs::{self, Metadata},
+    io,
     net::IpAddr,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use crilet_core::fs::replace_quickly;
@@ -21,14 +25,31 @@ use crate::netfilter::names::hash;
 const DIRECTORY: &str = "/run/crilet/leases";
 /// Letters of the hash that stands for an owner.
 const OWNER: usize = 16;
+/// File systems tell times of the same tick of the clock alike, so what was changed so shortly
+/// before it was seen may have been changed again since.
+const TICKS: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// State of the store's directory that the owners were read in.
     stamp: String,
-    /// An address, a blank and its owner's hash on each line, as the file has them: a call looks for
-    /// one owner and changes one line, so they are not taken apart.
+    /// An address, its file's mark and its owner's hash on each line, with blanks between, as the file
+    /// has them: a call looks for one owner and changes one line, so they are not taken apart.
     owners: String,
+}
+
+/// A lease as its file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) address: IpAddr,
+    /// Its content without what surrounds it.
+    pub(super) text: String,
+    pub(super) mark: String,
+}
+
+/// What tells a file from another one that was made in its place.
+pub(super) fn mark(file: &Metadata) -> String {
+    format!("{}:{}.{:09}", file.ino(), file.ctime(), file.ctime_nsec())
 }
 
 impl Index {
@@ -58,21 +79,47 @@ impl Index {
         );
     }
 
-    pub(super) fn rebuild(&mut self, leases: &[(IpAddr, String)]) {
-        self.owners.clear();
-        for (address, text) in leases {
-            self.push(*address, text);
+    pub(super) fn rebuild(&mut self, leases: &[Lease]) {
+        self.owners = leases.iter().map(line).collect();
+    }
+
+    /// Brings the index up to date with the files that are there, and reads of these what it has not
+    /// read before.
+    ///
+    /// # Errors
+    /// The first one of `read`, which gives nothing for what is gone.
+    pub(super) fn refresh<E>(
+        &mut self,
+        files: impl Iterator<Item = (IpAddr, Metadata)>,
+        read: impl Fn(IpAddr) -> Result<Option<Lease>, E>,
+    ) -> Result<(), E> {
+        let known: HashMap<&str, &str> =
+            self.owners.split_inclusive('\n').filter_map(|line| line.split_once(' ')).collect();
+        let settled = self.changed().and_then(|time| time.checked_sub(TICKS));
+        let mut owners = String::with_capacity(self.owners.len());
+        for (address, file) in files {
+            let (address_text, mark) = (address.to_string(), mark(&file));
+            let is_settled = settled.is_some_and(|settled| changed(&file) < settled);
+            let rest = known.get(address_text.as_str()).filter(|_| is_settled);
+            match rest.filter(|rest| rest.split(' ').next() == Some(&mark)) {
+                Some(rest) => owners.extend([address_text.as_str(), " ", *rest]),
+                None => owners.extend(read(address)?.as_ref().map(line)),
+            }
         }
+        self.owners = owners;
+        Ok(())
     }
 
-    pub(super) fn add(&mut self, address: IpAddr, content: &str) {
-        self.remove(address);
-        self.push(address, content);
+    /// When the store's directory was last changed as the index was kept.
+    fn changed(&self) -> Option<SystemTime> {
+        let (seconds, rest) = self.stamp.rsplit(':').next()?.split_once('.')?;
+        let time = Duration::new(seconds.parse().ok()?, rest.parse().ok()?);
+        Some(SystemTime::UNIX_EPOCH + time)
     }
 
-    fn push(&mut self, address: IpAddr, content: &str) {
-        let owner = hash(content, OWNER);
-        self.owners.extend([address.to_string().as_str(), " ", owner.as_str(), "\n"]);
+    pub(super) fn add(&mut self, lease: &Lease) {
+        self.remove(lease.address);
+        self.owners.push_str(&line(lease));
     }
 
     pub(super) fn remove(&mut self, address: IpAddr) {
@@ -87,9 +134,19 @@ impl Index {
 
     pub(super) fn addresses_of(&self, content: &str) -> Vec<IpAddr> {
         let end = format!(" {}", hash(content, OWNER));
-        let own = self.owners.lines().filter_map(|line| line.strip_suffix(&end));
-        own.filter_map(|address| address.parse().ok()).collect()
+        let own = self.owners.lines().filter(|line| line.ends_with(&end));
+        own.filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
     }
+}
+
+fn line(Lease { address, text, mark }: &Lease) -> String {
+    format!("{address} {mark} {}\n", hash(text, OWNER))
+}
+
+fn changed(file: &Metadata) -> SystemTime {
+    let seconds = Duration::from_secs(file.ctime().try_into().unwrap_or_default());
+    let rest = Duration::from_nanos(file.ctime_nsec().try_into().unwrap_or_default());
+    SystemTime::UNIX_EPOCH + seconds + rest
 }
 
 fn path_of(directory: &Path) -> PathBuf {
@@ -110,43 +167,4 @@ fn parse(text: &str) -> Option<Index> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broken_index_is_none() {
-        assert!(parse("").is_none());
-        assert!(parse("1:2:3.000000004\n10.0.0.2").is_none());
-        let index = parse("1:2:3.000000004\n10.0.0.2 0123\n").unwrap();
-        assert_eq!(index.owners, "10.0.0.2 0123\n");
-    }
-
-    #[test]
-    fn lines_come_and_go_alone() {
-        let address = |text: &str| -> IpAddr { text.parse().unwrap() };
-        let mut index = Index::default();
-        for text in ["10.0.0.2", "10.0.0.22", "fd00::2"] {
-            index.add(address(text), "one");
-        }
-        index.add(address("10.0.0.22"), "two");
-        assert_eq!(index.addresses_of("one"), [address("10.0.0.2"), address("fd00::2")]);
-        assert_eq!(index.addresses_of("two"), [address("10.0.0.22")]);
-        index.remove(address("10.0.0.2"));
-        index.remove(address("10.0.0.3"));
-        assert_eq!(index.addresses_of("one"), [address("fd00::2")]);
-        assert_eq!(index.addresses_of("two"), [address("10.0.0.22")]);
-        index.rebuild(&[(address("10.0.0.9"), "one".to_owned())]);
-        assert_eq!(index.addresses_of("one"), [address("10.0.0.9")]);
-        assert!(index.addresses_of("two").is_empty());
-    }
-
-    #[test]
-    fn a_store_that_somebody_else_changed_is_not_current() {
-        let directory = tempfile::tempdir().unwrap();
-        let index = Index { stamp: stamp(directory.path()).unwrap(), ..Index::default() };
-        assert!(index.is_current(directory.path()));
-        fs::write(directory.path().join("10.0.0.2"), "one\r\neth0").unwrap();
-        assert!(!index.is_current(directory.path()));
-        assert!(!Index::default().is_current(directory.path()));
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     net::IpAddr,
     os::{
         fd::{AsFd, AsRawFd},
@@ -27,7 +27,7 @@ use nix::{
     unistd::linkat,
 };
 
-use super::index::Index;
+use super::index::{Index, Lease, mark};
 use crate::protocol::{Attachment, Code, PluginError};
 
 const LOCK: &str = "lock";
@@ -107,7 +107,8 @@ impl Store {
                 Err(cause) => return Err(failed("write lease", &path, &cause)),
             }
         }
-        self.index.add(address, &content);
+        let mark = fs::metadata(&path).map_or_else(|_| String::new(), |file| mark(&file));
+        self.index.add(&Lease { address, text: content, mark });
         let last = self.directory.join(format!("{LAST}{set}"));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -133,19 +134,19 @@ impl Store {
 
     /// Addresses that an attachment has.
     pub(super) fn addresses_of(&mut self, owner: &Attachment) -> Result<Vec<IpAddr>, PluginError> {
-        if self.index.is_current(&self.directory) {
-            let content = content_of(owner);
-            let mut addresses = self.index.addresses_of(&content);
-            addresses.retain(|address| self.is_lease(*address, &content));
-            return Ok(addresses);
+        if !self.index.is_current(&self.directory) {
+            let files = self.files()?.into_iter();
+            let files =
+                files.filter_map(|(address, path)| Some((address, fs::metadata(path).ok()?)));
+            self.index.refresh(files, |address| {
+                read(address, &self.directory.join(address.to_string()))
+            })?;
+            self.index.save(&self.directory);
         }
-        let leases = self.read_all()?;
         let content = content_of(owner);
-        let own = leases.iter().filter(|(_, text)| *text == content);
-        let own: Vec<_> = own.map(|(address, _)| *address).collect();
-        self.index.rebuild(&leases);
-        self.index.save(&self.directory);
-        Ok(own)
+        let mut addresses = self.index.addresses_of(&content);
+        addresses.retain(|address| self.is_lease(*address, &content));
+        Ok(addresses)
     }
 
     fn is_lease(&self, address: IpAddr, content: &str) -> bool {
@@ -162,8 +163,8 @@ impl Store {
             let leases = self.read_all()?;
             let content = content_of(owner);
             let find = |wanted: &str| -> Vec<IpAddr> {
-                let found = leases.iter().filter(|(_, text)| text == wanted);
-                found.map(|(address, _)| *address).collect()
+                let found = leases.iter().filter(|lease| lease.text == wanted);
+                found.map(|lease| lease.address).collect()
             };
             own = find(&content);
             if own.is_empty() {
@@ -184,7 +185,7 @@ impl Store {
         let containers: HashSet<&str> = valid.iter().map(|a| a.container_id.as_str()).collect();
         let leases = self.read_all()?;
         self.index.rebuild(&leases);
-        for (address, text) in leases {
+        for Lease { address, text, .. } in leases {
             if !keep.contains(&text) && !containers.contains(text.as_str()) {
                 self.give_back(address)?;
             }
@@ -196,27 +197,40 @@ impl Store {
     /// Addresses that have an owner.
     pub(super) fn taken(&self) -> Result<HashSet<IpAddr>, PluginError> {
         let leases = self.read_all()?.into_iter();
-        Ok(leases.filter(|(_, text)| !text.is_empty()).map(|(address, _)| address).collect())
+        Ok(leases.filter(|lease| !lease.text.is_empty()).map(|lease| lease.address).collect())
     }
 
-    /// All leases with their trimmed contents. Files whose name is no address are no leases.
-    fn read_all(&self) -> Result<Vec<(IpAddr, String)>, PluginError> {
+    /// All leases. Files whose name is no address are no leases.
+    fn read_all(&self) -> Result<Vec<Lease>, PluginError> {
+        let files = self.files()?.into_iter();
+        files.filter_map(|(address, path)| read(address, &path).transpose()).collect()
+    }
+
+    fn files(&self) -> Result<Vec<(IpAddr, PathBuf)>, PluginError> {
         let failed = |cause| failed("read", &self.directory, &cause);
-        let mut leases = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+        let entries = fs::read_dir(&self.directory).map_err(failed)?;
+        let files = entries.map(|entry| {
             let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            let Some(address) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            match fs::read(entry.path()) {
-                Ok(bytes) => {
-                    leases.push((address, String::from_utf8_lossy(&bytes).trim().to_owned()));
-                }
-                // Whoever removes a file without the lock is no reason to fail.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => return Err(failed(cause)),
-            }
-        }
-        Ok(leases)
+            let address = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            Ok(address.map(|address| (address, entry.path())))
+        });
+        files.filter_map(Result::transpose).collect()
+    }
+}
+
+/// A lease; none when it is gone, for whoever removes a file without the lock is no reason to fail.
+fn read(address: IpAddr, path: &Path) -> Result<Option<Lease>, PluginError> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        Ok::<_, io::Error>(Lease { address, text, mark: mark(&file.metadata()?) })
+    };
+    match read() {
+        Ok(lease) => Ok(Some(lease)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(failed("read", path, &cause)),
     }
 }
 
