@@ -19,10 +19,10 @@ const FLOWS: u16 = 50_000;
 const ROUNDS: usize = 5;
 const SETTINGS: &str = "/proc/sys/net/netfilter";
 
-/// portmap with one and with ten ports of UDP, in a table with twice [`FLOWS`] flows.
+/// portmap with one, two and ten ports of UDP, in a table with twice [`FLOWS`] flows.
 pub(crate) fn measure(makers: &[(&str, Maker)], rounds: usize) -> Result<()> {
     fill()?;
-    for ports in [1, 10] {
+    for ports in [1, 2, 10] {
         let mut times: Vec<[Times; 2]> = makers.iter().map(|_| Default::default()).collect();
         for round in 0..rounds.min(ROUNDS) {
             for ((_, maker), [adds, dels]) in makers.iter().zip(&mut times) {

@@ -1,6 +1,6 @@
 //! The kernel's table of flows.
 
-use std::{io, net::IpAddr};
+use std::{cell::Cell, io, net::IpAddr};
 
 use nix::errno::Errno;
 
@@ -30,6 +30,9 @@ const COMPARE_DESTINATION_PORT: u32 = 1 << 5;
 /// An attribute with attributes inside.
 const NESTED: u16 = 0x8000;
 const UDP: u8 = 17;
+/// How many ports are asked for one by one. Beside 100 000 flows the kernel looks for those of a port
+/// in 22 ms, and lists all of UDP in 107.
+const ONE_BY_ONE: usize = 4;
 /// Flows that are ended in one message to the kernel.
 const TOGETHER: usize = 256;
 
@@ -78,19 +81,47 @@ impl Flows {
     }
 }
 
-/// Ends flows of UDP of a family, in one listing that the kernel filters as far as it can: by the
-/// protocol, and by port, host and pod where these are the same for all that is wanted. Kernels
+/// Ends flows of UDP of a family that the kernel lists, filtered as far as it can: by the protocol,
+/// and by port, host and pod where these are the same for all that is asked for at once. Kernels
 /// before 5.8 do not filter and list all; those after it leave out just the flows that have a given
 /// address of IPv6, so they are not asked for one. `is_own` says whether an address is one of the
 /// host.
+///
+/// However many ports there are, it takes as long as listing all flows of UDP once, at most.
 pub(crate) fn end_udp(
     filter: &Filter,
     is_v4: bool,
     wanted: &[Flows],
     is_own: &dyn Fn(IpAddr) -> bool,
 ) -> io::Result<()> {
-    let is_meant = |flow: Flow| wanted.iter().any(|one| one.have(flow, is_own));
-    end(filter, family(is_v4), question(family(is_v4), wanted), is_meant).map(drop)
+    let family = family(is_v4);
+    for some in questions(wanted) {
+        let is_filtered = Cell::new(true);
+        let is_meant = |flow: Flow| {
+            is_filtered.set(is_filtered.get() && some.iter().any(|one| one.port == flow.port));
+            wanted.iter().any(|one| one.have(flow, is_own))
+        };
+        end(filter, family, question(family, &some), is_meant)?;
+        if !is_filtered.get() {
+            // All flows were listed, those that are asked for next among them.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What is asked for at once: all, or port by port where the ports are few and nothing else than
+/// the port tells the kernel what is meant.
+fn questions(wanted: &[Flows]) -> Vec<Vec<Flows>> {
+    let mut ports: Vec<u16> = wanted.iter().map(|one| one.port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let is_narrow = shared(wanted, |one| one.pod).is_some_and(|pod| pod.is_ipv4());
+    if is_narrow || ports.len() > ONE_BY_ONE {
+        return vec![wanted.to_vec()];
+    }
+    let of_port = |port| wanted.iter().filter(|one| one.port == port).copied().collect();
+    ports.into_iter().map(of_port).collect()
 }
 
 /// Ends the flows of UDP of a family that came to one of these ports and are answered by the address
@@ -282,5 +313,22 @@ mod tests {
         assert_eq!(shared(&[one, two], |flows| Some(flows.port)), None);
         assert_eq!(shared(&[one, one], |flows| Some(flows.port)), Some(53));
         assert_eq!(shared(&[one], |flows| flows.host), None);
+    }
+
+    #[test]
+    fn few_ports_are_asked_for_one_by_one_unless_the_pod_tells_them() {
+        let ports = |from: u16, to: u16, pod: Option<IpAddr>| -> Vec<Vec<u16>> {
+            let wanted: Vec<Flows> =
+                (from..=to).map(|port| Flows { port, host: None, pod }).collect();
+            let asked = questions(&wanted).into_iter();
+            asked.map(|some| some.iter().map(|one| one.port).collect()).collect()
+        };
+        assert_eq!(ports(53, 54, None), [[53], [54]]);
+        assert_eq!(ports(53, 57, None), [[53, 54, 55, 56, 57]]);
+        assert_eq!(ports(53, 54, Some(ip("10.1.0.2"))), [[53, 54]]);
+        assert_eq!(ports(53, 54, Some(ip("fd00::2"))), [[53], [54]]);
+        let one = Flows { port: 53, host: Some(ip("192.0.2.1")), pod: None };
+        let two = Flows { host: Some(ip("192.0.2.2")), ..one };
+        assert_eq!(questions(&[one, two]), [[one, two]]);
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) use conntrack::Flows;
 
-/// Ends flows of UDP; one listing serves all of a family.
+/// Ends flows of UDP of both families.
 ///
 /// # Errors
 /// When the kernel cannot be asked. Without tracking there are no flows, which is no error.
