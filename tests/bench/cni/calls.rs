@@ -73,6 +73,11 @@ impl Pod {
         Ok(pod)
     }
 
+    /// The name of its namespace.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The same pod with ports of UDP.
     pub(crate) fn with_datagrams(self) -> Self {
         Self { protocol: "udp", ..self }

@@ -11,6 +11,7 @@ mod crowd;
 mod flows;
 #[path = "../mapped.rs"]
 mod mapped;
+mod raw;
 #[path = "../report.rs"]
 mod report;
 
@@ -107,11 +108,12 @@ fn on_a_host(pods: usize, rounds: usize) -> Result<()> {
 fn inside(pods: usize, rounds: usize) -> Result<()> {
     crowd::make(pods)?;
     let makers = [("crilet", Maker(OURS)), ("debian", Maker(DEBIAN))];
-    for ports in [1, 10] {
-        // Debian's ten ports at a thousand pods take seconds, and show nothing new.
-        let all = if ports == 10 && pods > 0 { &makers[..1] } else { &makers[..] };
-        chain(all, ports, rounds)?;
-    }
+    chain(&makers, 1, rounds)?;
+    // Between Debian's turns, what crilet's plugins have seen of the others is void each time.
+    chain(&makers[..1], 1, rounds)?;
+    raw::measure(rounds)?;
+    // Debian's ten ports at a thousand pods take seconds, and show nothing new.
+    chain(if pods > 0 { &makers[..1] } else { &makers[..] }, 10, rounds)?;
     leases(&makers, pods, rounds)?;
     for (name, maker) in &makers {
         together(name, *maker)?;
@@ -144,10 +146,11 @@ fn chain(makers: &[(&str, Maker)], ports: u16, rounds: usize) -> Result<()> {
             }
         }
     }
+    let how = if makers.len() > 1 { "in turns" } else { "alone" };
     let names = ["bridge ADD", "portmap ADD", "portmap DEL", "bridge DEL", "ADD", "DEL"];
     for (index, what) in names.into_iter().enumerate() {
         let of = |maker: usize| times.get(maker).and_then(|times| times.get(index));
-        tell(&format!("{what}, {ports} port(s)"), of(0), of(1));
+        tell(&format!("{what}, {ports} port(s), {how}"), of(0), of(1));
     }
     Ok(())
 }
@@ -242,5 +245,9 @@ fn tell(what: &str, ours: Option<&Times>, debian: Option<&Times>) {
         let (ratio, over) = (debian.median() / ours.median(), debian.over(ours));
         format!("   debian {}   x{ratio:.1}, {over}", debian.summary())
     });
-    report::print(&format!("{what:24} crilet {}{beside}", ours.summary()));
+    report::print(&format!("{what:31} crilet {}{beside}", ours.summary()));
+}
+
+fn tell_raw(what: &str, times: &Times) {
+    report::print(&format!("{what:31} raw    {}", times.summary()));
 }
