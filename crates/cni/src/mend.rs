@@ -19,7 +19,7 @@ use crate::{
     lock::Lock,
     netfilter::{
         Filter,
-        masquerade::Backend,
+        maker::Backend,
         names,
         tables::{Table, TableFamily},
     },

@@ -8,6 +8,7 @@
 pub(crate) mod cleaner;
 pub(crate) mod conntrack;
 pub(crate) mod iptables;
+pub(crate) mod maker;
 pub(crate) mod masquerade;
 pub(crate) mod names;
 pub(crate) mod nft;

@@ -17,6 +17,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
+    runtime::Runtime,
 };
 
 /// Directories that a root shell may lack in `PATH`, although runtimes and network tools live there.
@@ -228,8 +229,15 @@ impl Invocation {
     /// # Errors
     /// When it cannot be started, ends with anything but status 0, or exceeds its time limit.
     pub async fn run(&self) -> Result<Output, ExecError> {
-        let Some(limit) = self.limit else { return self.run_unbounded().await };
-        match tokio::time::timeout(limit, self.run_unbounded()).await {
+        let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+        let child = self.spawn(stdin, Stdio::piped(), Stdio::piped(), false)?;
+        self.complete(child, &self.input).await
+    }
+
+    /// Waits for the end of a child, which is killed when that takes longer than it is given.
+    async fn complete(&self, child: Child, input: &[u8]) -> Result<Output, ExecError> {
+        let Some(limit) = self.limit else { return self.complete_unbounded(child, input).await };
+        match tokio::time::timeout(limit, self.complete_unbounded(child, input)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(ExecError::TimedOut { command: self.to_string(), limit }),
         }
@@ -240,11 +248,27 @@ impl Invocation {
     /// # Errors
     /// As [`Invocation::run`]. Must not be called from within an async runtime.
     pub fn run_blocking(&self) -> Result<Output, ExecError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|cause| self.start_error(cause))?;
-        runtime.block_on(self.run())
+        self.runtime()?.block_on(self.run())
+    }
+
+    /// Starts the program before its input is known, so that it gets ready meanwhile: some programs
+    /// need longer for that than for their work. For callers without an async runtime. It is killed
+    /// when it is dropped without input; [`Invocation::input`] is not used.
+    ///
+    /// # Errors
+    /// [`ExecError::Start`] when the kernel refuses. Must not be called from within an async runtime.
+    pub fn start_blocking(&self) -> Result<Waiting, ExecError> {
+        let runtime = self.runtime()?;
+        let child = {
+            let _within = runtime.enter();
+            self.spawn(Stdio::piped(), Stdio::piped(), Stdio::piped(), false)?
+        };
+        Ok(Waiting { invocation: self.clone(), child, runtime })
+    }
+
+    fn runtime(&self) -> Result<Runtime, ExecError> {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().map_err(|cause| self.start_error(cause))
     }
 
     /// Starts the program and leaves its input, output and end to the caller.
@@ -280,12 +304,14 @@ impl Invocation {
         }
     }
 
-    async fn run_unbounded(&self) -> Result<Output, ExecError> {
-        let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
-        let mut child = self.spawn(stdin, Stdio::piped(), Stdio::piped(), false)?;
+    async fn complete_unbounded(
+        &self,
+        mut child: Child,
+        input: &[u8],
+    ) -> Result<Output, ExecError> {
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (written, stdout, stderr, status) =
-            tokio::join!(self.feed(pipes.0), drain(pipes.1), drain(pipes.2), child.wait());
+            tokio::join!(feed(pipes.0, input), drain(pipes.1), drain(pipes.2), child.wait());
         let status = status.map_err(|cause| self.start_error(cause))?;
         let stdout = stdout.map_err(|cause| self.start_error(cause))?;
         let stderr = stderr.map_err(|cause| self.start_error(cause))?;
@@ -296,15 +322,6 @@ impl Invocation {
         }
         written.map_err(|cause| self.start_error(cause))?;
         Ok(Output { stdout, stderr })
-    }
-
-    async fn feed(&self, stdin: Option<tokio::process::ChildStdin>) -> io::Result<()> {
-        let Some(mut stdin) = stdin else { return Ok(()) };
-        match stdin.write_all(&self.input).await {
-            // A program need not read all that it is given.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
     }
 
     fn command(&self) -> Command {
@@ -332,6 +349,26 @@ impl Invocation {
     }
 }
 
+/// A program that was started and waits for its input.
+#[derive(Debug)]
+pub struct Waiting {
+    invocation: Invocation,
+    /// Before the runtime, which has to live when the child is dropped.
+    child: Child,
+    runtime: Runtime,
+}
+
+impl Waiting {
+    /// Gives the program its input, and waits for its end. The time limit begins here.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`]. Must not be called from within an async runtime.
+    pub fn finish(self, input: &[u8]) -> Result<Output, ExecError> {
+        let Self { invocation, child, runtime } = self;
+        runtime.block_on(invocation.complete(child, input))
+    }
+}
+
 impl fmt::Display for Invocation {
     /// As a shell would show it; arguments with blanks or quotes are quoted.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -348,6 +385,15 @@ impl fmt::Display for Invocation {
             }
         }
         Ok(())
+    }
+}
+
+async fn feed(stdin: Option<tokio::process::ChildStdin>, input: &[u8]) -> io::Result<()> {
+    let Some(mut stdin) = stdin else { return Ok(()) };
+    match stdin.write_all(input).await {
+        // A program need not read all that it is given.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

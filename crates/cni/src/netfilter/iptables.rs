@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use crilet_core::exec::{ExecError, Invocation, find_program};
+use crilet_core::exec::{ExecError, Invocation, Waiting, find_program};
 
 use crate::leftovers::Family;
 
@@ -69,8 +69,17 @@ impl Tools {
     /// # Errors
     /// What the program says; then nothing was changed.
     pub(crate) fn restore(&self, script: &str) -> Result<(), ExecError> {
+        self.start()?.restore(script)
+    }
+
+    /// Starts the program for a transaction whose rules are not known yet. Two thirds of its time
+    /// go into getting ready: it is linked, asks the kernel which modules there are, and reads.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start(&self) -> Result<Restore, ExecError> {
         let restore = Invocation::at(&self.restore).args(["--noflush", "--wait"]).limit(LIMIT);
-        restore.input(script).run_blocking().map(drop)
+        restore.start_blocking().map(Restore)
     }
 
     /// The rules of a table, in the words that add them.
@@ -81,6 +90,20 @@ impl Tools {
         let save = Invocation::at(&self.save).args(["-t", table]).limit(LIMIT);
         let output = save.run_blocking()?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+}
+
+/// A program that waits for the words of its transaction; until then it holds no lock.
+#[derive(Debug)]
+pub(crate) struct Restore(Waiting);
+
+impl Restore {
+    /// As [`Tools::restore`].
+    ///
+    /// # Errors
+    /// As [`Tools::restore`].
+    pub(crate) fn restore(self, script: &str) -> Result<(), ExecError> {
+        self.0.finish(script.as_bytes()).map(drop)
     }
 }
 

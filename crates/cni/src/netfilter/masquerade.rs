@@ -3,12 +3,12 @@
 use std::io;
 
 use ipnet::IpNet;
-use serde::Deserialize;
 
 use super::{
     Filter,
     cleaner::{Cleaner, NAT, NAT6, clean},
     iptables::{Tools, quoted},
+    maker::{Backend, Maker},
     names::{comment, hash, masquerade_chain},
     nft,
     tables::{Table, TableFamily},
@@ -24,24 +24,6 @@ pub(crate) const NFT_TABLE: Table = Table::new(TableFamily::Inet, "cni_plugins_m
 pub(crate) const NFT_CHAIN: &str = "masq_checks";
 /// Longest comment that nft takes, in bytes.
 const NFT_COMMENT: usize = 128;
-
-/// Which of the kernel's two packet filters rules are made in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Backend {
-    Iptables,
-    Nftables,
-}
-
-impl Backend {
-    /// The backend that a configuration names, or else iptables where it is installed.
-    pub(crate) fn choose(named: Option<Self>) -> Self {
-        named.unwrap_or_else(|| match Tools::find(Family::Ipv4) {
-            Ok(_) => Self::Iptables,
-            Err(_) => Self::Nftables,
-        })
-    }
-}
 
 /// A pod's link in a network.
 #[derive(Debug, Clone, Copy)]
@@ -79,11 +61,11 @@ pub fn masquerade_mark(network: &str, container: &str, link: &str) -> String {
 ///
 /// # Errors
 /// When a tool is missing or refuses.
-pub(crate) fn add(pod: Pod<'_>, addresses: &[IpNet], backend: Backend) -> Result<(), PluginError> {
+pub(crate) fn add(pod: Pod<'_>, addresses: &[IpNet], mut by: Maker) -> Result<(), PluginError> {
     let _lock = Lock::acquire("netfilter")?;
     let filter = Filter::open().ok();
     unchanged(filter.as_ref(), || clean(&[], |cleaner| mark(cleaner, pod)))?;
-    if backend == Backend::Nftables {
+    if by.backend() == Backend::Nftables {
         return unchanged(filter.as_ref(), || nft::run(&nft_script(pod, addresses)).map(|()| true))
             .map_err(|error| PluginError::because("set up masquerading by nft", &error));
     }
@@ -95,7 +77,8 @@ pub(crate) fn add(pod: Pod<'_>, addresses: &[IpNet], backend: Backend) -> Result
         }
         let tools = Tools::find(family)
             .map_err(|error| PluginError::because("set up masquerading", &error))?;
-        unchanged(filter.as_ref(), || tools.restore(&iptables_script(pod, &own)).map(|()| true))
+        let script = iptables_script(pod, &own);
+        unchanged(filter.as_ref(), || by.restore(&tools, &script).map(|()| true))
             .map_err(|error| PluginError::because("set up masquerading", &error))?;
     }
     Ok(())

@@ -16,7 +16,10 @@ pub(crate) use spoof::{BASE as SPOOF_BASE, TABLE as SPOOF_TABLE};
 use crate::{
     delegate,
     kernel::{Namespace, Netlink, mac_text},
-    netfilter::masquerade::{self, Backend, Pod},
+    netfilter::{
+        maker::{Backend, Maker},
+        masquerade::{self, Pod},
+    },
     protocol::{Call, CniResult, Command, Interface, Plugin, PluginError, all},
 };
 
@@ -58,21 +61,16 @@ impl Plugin for Bridge {
         errors.extend(first.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
         // Taking rules away and taking a link away both wait for the kernel's grace period; side by
         // side they wait once.
-        let (rules, link) = std::thread::scope(|scope| {
+        let rules = std::thread::scope(|scope| {
             let rules = scope.spawn(|| {
-                let masquerade = masquerade::remove(pod);
-                let spoof = spoof::remove(call);
-                [masquerade, spoof]
+                let results = [masquerade::remove(pod), spoof::remove(call)];
+                all(results.into_iter().filter_map(Result::err).collect())
             });
-            let link = endpoint::remove_link(call);
-            (rules.join(), link)
+            errors.extend(endpoint::remove_link(call).err());
+            rules.join().unwrap_or_else(died)
         });
-        errors.extend(link.err());
-        match rules {
-            Ok(results) => errors.extend(results.into_iter().filter_map(Result::err)),
-            Err(_panic) => errors.push(PluginError::internal("the thread for rules died")),
-        }
         errors.extend(later.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
+        errors.extend(rules.err());
         // Where the network has no portmap, as CRI-O's need not have.
         errors.extend(crate::ports::published::forget(&call.network, call.container_id()).err());
         all(errors)
@@ -149,38 +147,67 @@ fn add(
     namespace: &Namespace,
 ) -> Result<CniResult, PluginError> {
     let (config, call, host) = (made.config, made.call, made.host);
+    let masquerading =
+        (config.masquerade && config.ipam.is_some()).then(|| Backend::choose(config.backend));
+    let maker = masquerading.map(Maker::start);
     let bridge = ports::bridge(host, &config.bridge)?;
     let veth = ports::add_veth(host, inside, namespace, &bridge, config, call)?;
     made.veth = Some(veth.clone());
     let mut result = CniResult::default();
     if let Some(ipam) = &config.ipam {
-        let managed = endpoint::lease(ipam, 2, call)?;
+        result = endpoint::lease(ipam, 2, call)?;
         made.has_lease = true;
-        result = managed;
         gateway::complete(&mut result, config);
-        endpoint::configure(inside, namespace, &result, config.link_settings(), call)?;
-        if config.is_gateway {
-            gateway::ensure(host, &bridge, &result, config)?;
+    }
+    let set_up = || {
+        if config.ipam.is_some() {
+            endpoint::configure(inside, namespace, &result, config.link_settings(), call)?;
+            if config.is_gateway {
+                gateway::ensure(host, &bridge, &result, config)?;
+            }
+        } else if !config.is_interface_disabled {
+            endpoint::switch_on(inside, call)?;
         }
-        if config.masquerade {
-            let addresses: Vec<_> = result.ips.iter().map(|ip| ip.address).collect();
-            masquerade::add(pod_of(call), &addresses, Backend::choose(config.backend))?;
+        if config.spoof_check {
+            let mac = config.mac.map_or_else(|| veth.pod.mac.clone(), |mac| mac_text(&mac));
+            spoof::add(&veth.host.name, &mac, call)?;
         }
-    } else if !config.is_interface_disabled {
-        endpoint::switch_on(inside, call)?;
-    }
-    if config.spoof_check {
-        let mac = config.mac.map_or_else(|| veth.pod.mac.clone(), |mac| mac_text(&mac));
-        spoof::add(&veth.host.name, &mac, call)?;
-    }
-    if !config.is_interface_disabled {
-        ports::await_carrier(host, &veth.host)?;
-    }
-    result.interfaces = interfaces(host, inside, namespace, config, &veth)?;
+        if !config.is_interface_disabled {
+            ports::await_carrier(host, &veth.host)?;
+        }
+        interfaces(host, inside, namespace, config, &veth)
+    };
+    let rules = maker.map(|maker| || masquerade(call, &result, maker));
+    result.interfaces = beside(rules, set_up)?;
     if !config.dns.is_empty() {
         result.dns = config.dns.clone();
     }
     Ok(result)
+}
+
+fn masquerade(call: &Call, result: &CniResult, maker: Maker) -> Result<(), PluginError> {
+    let addresses: Vec<_> = result.ips.iter().map(|ip| ip.address).collect();
+    masquerade::add(pod_of(call), &addresses, maker)
+}
+
+/// Makes rules, where there are any to make, on a thread of its own beside something else: another
+/// program makes them, and the kernel looks at all rules of the node each time. When both fail, the
+/// other's failure is told.
+fn beside<T>(
+    rules: Option<impl FnOnce() -> Result<(), PluginError> + Send>,
+    other: impl FnOnce() -> Result<T, PluginError>,
+) -> Result<T, PluginError> {
+    std::thread::scope(|scope| {
+        let rules = rules.map(|rules| scope.spawn(rules));
+        let done = other();
+        let made = rules.map_or(Ok(()), |rules| rules.join().unwrap_or_else(died));
+        let done = done?;
+        made.map(|()| done)
+    })
+}
+
+fn died(_panic: Box<dyn std::any::Any + Send>) -> Result<(), PluginError> {
+    Err(PluginError::internal("the thread for rules died"))
 }
 
 /// The bridge, the link on the host, the link in the pod; hardware addresses as they are now, for

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use crate::{
     Family,
     lock::Lock,
-    netfilter::{iptables::Tools, masquerade::Backend},
+    netfilter::{iptables::Tools, maker::Backend},
     ports::{
         PortMapping, conflict, published,
         rules::{self, Mode, Target},

@@ -16,7 +16,10 @@ use super::endpoint::{self, Pair};
 use crate::{
     delegate,
     kernel::{Link, Namespace, Netlink, PlainRoute, pod_namespace, settings},
-    netfilter::masquerade::{self, Backend, Pod},
+    netfilter::{
+        maker::{Backend, Maker},
+        masquerade::{self, Pod},
+    },
     protocol::{Call, CniResult, Command, Interface, IpConfig, Plugin, PluginError, all},
 };
 
@@ -126,6 +129,7 @@ fn attach(
         }
         forward(ip)?;
     }
+    let maker = config.masquerade.then(|| Maker::start(Backend::choose(config.backend)));
     let Ends { host, inside, namespace } = ends;
     let pair = Pair { mtu: config.mtu, ..Pair::default() };
     let outer = outer.insert(endpoint::add_pair(host, inside, namespace, pair, call)?);
@@ -139,9 +143,9 @@ fn attach(
     for ip in &result.ips {
         route_to_pod(host, outer, ip)?;
     }
-    if config.masquerade {
+    if let Some(maker) = maker {
         let addresses: Vec<_> = result.ips.iter().map(|ip| ip.address).collect();
-        masquerade::add(pod_of(call), &addresses, Backend::choose(config.backend))?;
+        masquerade::add(pod_of(call), &addresses, maker)?;
     }
     let interface = |link: &Link, sandbox: &str| Interface {
         name: link.name.clone(),

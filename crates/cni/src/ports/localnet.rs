@@ -17,7 +17,7 @@ use crate::{
         Filter,
         cleaner::clean,
         iptables::{Flavour, Tools},
-        masquerade::Backend,
+        maker::Backend,
         nft,
         tables::{Table, TableFamily},
     },

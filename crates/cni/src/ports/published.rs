@@ -25,7 +25,7 @@ use super::{
 use crate::{
     cache::{self, RESULTS},
     lock::Lock,
-    netfilter::masquerade::Backend,
+    netfilter::maker::Backend,
     protocol::PluginError,
 };
 

@@ -18,7 +18,7 @@ use crate::{
         Filter,
         cleaner::{Cleaner, NAT, NAT6, clean},
         iptables::{Flavour, Tools},
-        masquerade::Backend,
+        maker::Backend,
         names::{dnat_chain, snat_chain},
         nft,
         rule::{Rule, parse_rule},

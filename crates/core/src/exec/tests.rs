@@ -110,3 +110,31 @@ fn environment_and_directory_reach_the_program() {
         .unwrap();
     assert_eq!(output.stdout, b"here\n/\n");
 }
+
+#[test]
+fn a_program_gets_ready_before_its_input_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let ready = directory.path().join("ready");
+    nix::unistd::mkfifo(&ready, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = format!("echo ready > {}; cat", ready.display());
+    let waiting = shell(&script).start_blocking().unwrap();
+    assert_eq!(std::fs::read_to_string(&ready).unwrap(), "ready\n");
+    assert_eq!(waiting.finish(b"late").unwrap().stdout, b"late");
+    let failed = shell("cat; exit 3").start_blocking().unwrap().finish(b"").unwrap_err();
+    assert!(failed.to_string().ends_with("failed with exit status 3"), "{failed}");
+}
+
+#[test]
+fn a_program_that_never_gets_input_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = directory.path().join("open");
+    nix::unistd::mkfifo(&open, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Its end of the pipe is open for as long as it lives.
+    let script = format!("exec 3> {}; echo ready >&3; read line", open.display());
+    let waiting = shell(&script).start_blocking().unwrap();
+    let mut lines = io::BufReader::new(std::fs::File::open(&open).unwrap());
+    let mut line = String::new();
+    io::BufRead::read_line(&mut lines, &mut line).unwrap();
+    drop(waiting);
+    assert_eq!(io::Read::read(&mut lines, &mut [0]).unwrap(), 0);
+}

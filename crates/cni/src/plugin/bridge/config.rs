@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::{
     delegate,
-    netfilter::masquerade::Backend,
+    netfilter::maker::Backend,
     plugin::endpoint::{self, Setting},
     protocol::{Call, Dns, PluginError, link_name_problem},
 };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use crate::{
-    netfilter::masquerade::Backend,
+    netfilter::maker::Backend,
     ports::{PortMapping, Protocol, conflict, script::Options},
     protocol::{Call, PluginError},
 };
