@@ -60,7 +60,7 @@ fn preferred() -> Backend {
 /// When the rules cannot be read or made.
 pub fn share_again(is_v4: bool) -> Result<(), PluginError> {
     let _lock = Lock::acquire("netfilter")?;
-    port_rules::share_again(is_v4)
+    crate::ports::shared::share_again(is_v4)
 }
 
 /// Removes a link that limits what a container sent that is gone; `false` when it is gone, or is no

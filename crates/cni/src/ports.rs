@@ -1,6 +1,6 @@
 //! Host ports of pods: rules that lead a port of the host to one of a pod.
 //!
-//! Both the `portmap` plugin and live publishing work with this. [`rules`] makes and takes away,
+//! Both the `portmap` plugin and live publishing work with this. [`making`] makes, [`rules`] takes away,
 //! [`conflict`] finds who has a port already, [`flows`] ends what the kernel remembers of old
 //! rules, [`localnet`] lets the host reach its own ports by 127.0.0.1 and nobody else.
 
@@ -10,10 +10,12 @@ pub(crate) mod flows;
 pub(crate) mod known;
 mod listeners;
 pub(crate) mod localnet;
+pub(crate) mod making;
 mod mapping;
 pub(crate) mod published;
 pub(crate) mod rules;
 pub(crate) mod script;
+pub(crate) mod shared;
 
 pub use mapping::{InvalidMapping, PortMapping, Protocol};
 pub use published::{

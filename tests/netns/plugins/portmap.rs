@@ -182,6 +182,48 @@ COMMIT
     }
 }
 
+/// Others' rules that came since the last look are not listed all again, but none may be missed.
+#[test]
+fn a_port_that_another_maker_has_mapped_since_is_refused() {
+    let bed = Bed::start();
+    for is_dual in [false, true] {
+        let list = |port: u16| list("net", is_dual, &[(port, 80, "tcp")]);
+        for pod in ["one", "two", "three"] {
+            bed.pod(pod);
+        }
+        let of_one = bed.add(&[Maker::Ours], "one", &list(8080));
+        let of_two = bed.add(&[Maker::Reference], "two", &list(8081));
+        let before = bed.rules();
+        let bridge = plugins(&list(8081)).remove(0);
+        let result = bed.run(Maker::Ours, "ADD", "three", &bridge).ok();
+        let portmap =
+            |port: u16, result: &Value| with_previous(plugins(&list(port)).remove(1), result);
+        for _ in 0..2 {
+            let (_, said) = bed.run(Maker::Ours, "ADD", "three", &portmap(8081, &result)).error();
+            assert!(said.contains("pod (id two) of network `net` has it"), "{said}");
+        }
+        bed.run(Maker::Ours, "DEL", "three", &bridge).ok();
+        assert_eq!(bed.rules(), before, "a refusal changes nothing");
+
+        // Another port is free, and so is this one when its owner is gone; then it is taken by ours.
+        let result = bed.run(Maker::Ours, "ADD", "three", &bridge).ok();
+        bed.run(Maker::Ours, "ADD", "three", &portmap(8082, &result)).ok();
+        bed.run(Maker::Ours, "DEL", "three", &portmap(8082, &result)).ok();
+        bed.del(Maker::Reference, "two", &list(8081), &of_two);
+        bed.run(Maker::Ours, "ADD", "three", &portmap(8081, &result)).ok();
+        let of_two = bed.run(Maker::Reference, "ADD", "two", &bridge).ok();
+        let (_, said) = bed.run(Maker::Ours, "ADD", "two", &portmap(8081, &of_two)).error();
+        assert!(said.contains("pod (id three) of network `net` has it"), "{said}");
+        bed.del(Maker::Ours, "one", &list(8080), &of_one);
+        bed.del(Maker::Ours, "two", &list(8081), &of_two);
+        bed.del(Maker::Reference, "three", &list(8081), &result);
+        assert_clean(&bed);
+        for pod in ["one", "two", "three"] {
+            bed.sh(&format!("ip netns del {pod}"));
+        }
+    }
+}
+
 #[test]
 fn a_port_that_a_process_listens_on_is_refused_with_its_name() {
     let bed = Bed::start();

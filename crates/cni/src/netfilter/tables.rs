@@ -28,7 +28,9 @@ const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
 const TABLE_NAME: u16 = 1;
+const TABLE_HANDLE: u16 = 4;
 const CHAIN_TABLE: u16 = 1;
+const CHAIN_HANDLE: u16 = 2;
 const CHAIN_NAME: u16 = 3;
 const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
@@ -93,8 +95,16 @@ impl Filter {
     /// # Errors
     /// When the kernel cannot be asked.
     pub(crate) fn has_table(&self, table: Table) -> io::Result<bool> {
+        self.table_number(table).map(|number| number.is_some())
+    }
+
+    /// A table's number; no other table of the namespace ever had it.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub(crate) fn table_number(&self, table: Table) -> io::Result<Option<u64>> {
         let question = Message::new(kind(GETTABLE), Kind::One, table.family(), 0);
-        exists(self.ask(question.text(TABLE_NAME, table.name), |_, _| {}))
+        self.number_of(question.text(TABLE_NAME, table.name), TABLE_HANDLE)
     }
 
     /// Whether a table has such a chain.
@@ -102,9 +112,59 @@ impl Filter {
     /// # Errors
     /// When the kernel cannot be asked.
     pub(crate) fn has_chain(&self, table: Table, chain: &str) -> io::Result<bool> {
+        self.chain_number(table, chain).map(|number| number.is_some())
+    }
+
+    /// A chain's number: the rules and chains of a table are numbered in the order in which they
+    /// are made, and no number is given twice.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub(crate) fn chain_number(&self, table: Table, chain: &str) -> io::Result<Option<u64>> {
         let question = Message::new(kind(GETCHAIN), Kind::One, table.family(), 0);
         let question = question.text(CHAIN_TABLE, table.name).text(CHAIN_NAME, chain);
-        exists(self.ask(question, |_, _| {}))
+        self.number_of(question, CHAIN_HANDLE)
+    }
+
+    fn number_of(&self, question: Message, attribute: u16) -> io::Result<Option<u64>> {
+        let mut number = 0;
+        let asked = self.ask(question, |_, body| {
+            let bytes = find(body, attribute).and_then(|bytes| bytes.try_into().ok());
+            number = bytes.map_or(number, u64::from_be_bytes);
+        });
+        exists(asked).map(|exists| exists.then_some(number))
+    }
+
+    /// Whether a chain has a rule that is wanted. The kernel lists a chain part by part, and no more
+    /// than is needed is asked for.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub(crate) fn has_rule(
+        table: Table,
+        chain: &str,
+        is_wanted: impl Fn(&Rule) -> bool,
+    ) -> io::Result<bool> {
+        // A listing that was left keeps its connection from listing anything else.
+        let own = Self::open()?;
+        let question = rules_of(table, Some(chain));
+        let mut found = false;
+        let listed = own.ask_until(question, |message, body| {
+            found |= message == kind(NEWRULE) && {
+                let rule = read_rule(table, body);
+                rule.chain == chain && is_wanted(&rule)
+            };
+            found
+        });
+        match listed {
+            _ if found => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            // Something changed while all of it was listed.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                own.rules(table, Some(chain)).map(|rules| rules.iter().any(is_wanted))
+            }
+            other => other.map(|()| false),
+        }
     }
 
     /// Rules of a chain, or of all chains of a table; none when it does not exist.
@@ -114,12 +174,7 @@ impl Filter {
     pub(crate) fn rules(&self, table: Table, chain: Option<&str>) -> io::Result<Vec<Rule>> {
         let listed = self.list(|| {
             let mut rules = Vec::new();
-            let mut question = Message::new(kind(GETRULE), Kind::Dump, table.family(), 0)
-                .text(RULE_TABLE, table.name);
-            if let Some(chain) = chain {
-                question = question.text(RULE_CHAIN, chain);
-            }
-            self.ask(question, |message, body| {
+            self.ask(rules_of(table, chain), |message, body| {
                 if message == kind(NEWRULE) {
                     rules.push(read_rule(table, body));
                 }
@@ -191,6 +246,16 @@ impl Filter {
             }
         });
         exists(asked).map(|_| rule)
+    }
+}
+
+/// Asks for the rules of a chain, or of all chains of a table.
+fn rules_of(table: Table, chain: Option<&str>) -> Message {
+    let question = Message::new(kind(GETRULE), Kind::Dump, table.family(), 0);
+    let question = question.text(RULE_TABLE, table.name);
+    match chain {
+        Some(chain) => question.text(RULE_CHAIN, chain),
+        None => question,
     }
 }
 

@@ -196,12 +196,34 @@ impl Filter {
         })
     }
 
+    /// As [`Filter::ask`], until `is_enough` says so; then nothing else can be asked.
+    pub(super) fn ask_until(
+        &self,
+        message: Message,
+        mut is_enough: impl FnMut(u16, &[u8]) -> bool,
+    ) -> io::Result<()> {
+        self.exchange(message, |number, body| {
+            is_enough(number, body.get(NFGEN_HEADER..).unwrap_or_default())
+        })
+    }
+
     /// As [`Filter::ask`], but the bodies begin right after the header of netlink: they have the
     /// family, and what else the subsystem's own header tells.
     ///
     /// # Errors
     /// As [`Filter::ask`].
     pub fn ask_whole(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        self.exchange(message, |number, body| {
+            each(number, body);
+            false
+        })
+    }
+
+    fn exchange(
+        &self,
+        message: Message,
+        mut is_enough: impl FnMut(u16, &[u8]) -> bool,
+    ) -> io::Result<()> {
         let sequence = self.next();
         self.socket.send(&message.finish(sequence), 0)?;
         let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM);
@@ -218,7 +240,8 @@ impl Filter {
                     NLMSG_DONE if changed => return Err(Errno::EINTR.into()),
                     NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => return answer.error(),
-                    number => each(number, answer.body),
+                    number if is_enough(number, answer.body) => return Ok(()),
+                    _ => {}
                 }
             }
         }

@@ -13,9 +13,12 @@ use ipnet::IpNet;
 use crate::{
     Family,
     lock::Lock,
-    netfilter::{iptables::Tools, maker::Backend},
+    netfilter::{
+        iptables::Tools,
+        maker::{Backend, Maker},
+    },
     ports::{
-        PortMapping, conflict, published,
+        PortMapping, conflict, making, published,
         rules::{self, Mode, Target},
     },
     protocol::{Call, CniResult, Code, Plugin, PluginError},
@@ -53,9 +56,11 @@ impl Plugin for Portmap {
             container: call.container_id(),
             addresses: &addresses,
         };
+        let by = Maker::start(config.backend);
         let _lock = Lock::acquire("netfilter")?;
-        conflict::refuse(target, &config.mappings)?;
-        rules::add(target, &config.mappings, &config.options, config.backend, Mode::Replace)?;
+        let look = making::look_before(config.backend, Mode::Replace);
+        conflict::refuse(target, &config.mappings, look)?;
+        making::add(target, &config.mappings, &config.options, by, Mode::Replace)?;
         Ok(previous)
     }
 

@@ -37,20 +37,45 @@ const NETAVARK: Table = Table::new(TableFamily::Inet, "netavark");
 const CRIO: [Table; 2] =
     [Table::new(TableFamily::Ip, "crio-hostports"), Table::new(TableFamily::Ip6, "crio-hostports")];
 
+/// How rules that lead to pods are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// All of them.
+    Whole,
+    /// Those that were seen once; whoever asks sees to newer ones later.
+    Seen,
+}
+
 /// Refuses mappings whose port somebody else has, in words that name the owner.
 ///
 /// # Errors
 /// For the first such port, and when rules cannot be read.
-pub(crate) fn refuse(target: Target<'_>, mappings: &[PortMapping]) -> Result<(), PluginError> {
+pub(crate) fn refuse(
+    target: Target<'_>,
+    mappings: &[PortMapping],
+    look: Look,
+) -> Result<(), PluginError> {
     if mappings.is_empty() {
         return Ok(());
     }
     if let Some((mapping, listener)) = Listener::find(mappings) {
         return Err(refusal(&mapping, &listener.owner()));
     }
+    refuse_by_rules(target, mappings, look)
+}
+
+/// As [`refuse`], but sockets of the host are not looked at.
+///
+/// # Errors
+/// As [`refuse`].
+pub(super) fn refuse_by_rules(
+    target: Target<'_>,
+    mappings: &[PortMapping],
+    look: Look,
+) -> Result<(), PluginError> {
     let found = std::cell::RefCell::new(None);
     clean(&[NAT, NAT6], |cleaner| {
-        *found.borrow_mut() = owner(cleaner, target, mappings)?;
+        *found.borrow_mut() = owner(cleaner, target, mappings, look)?;
         Ok(())
     })?;
     match found.into_inner() {
@@ -69,13 +94,18 @@ fn refusal(mapping: &PortMapping, owner: &str) -> PluginError {
 
 type Found = Option<(PortMapping, String)>;
 
-fn owner(cleaner: &Cleaner, target: Target<'_>, mappings: &[PortMapping]) -> io::Result<Found> {
+fn owner(
+    cleaner: &Cleaner,
+    target: Target<'_>,
+    mappings: &[PortMapping],
+    look: Look,
+) -> io::Result<Found> {
     for address in target.addresses {
         let is_v4 = address.addr().is_ipv4();
         let (nat, nft, crio) = if is_v4 { (NAT, NFT, CRIO[0]) } else { (NAT6, NFT6, CRIO[1]) };
         let mappings: Vec<PortMapping> =
             mappings.iter().filter(|mapping| mapping.is_for(is_v4)).copied().collect();
-        let found = in_iptables(cleaner, nat, target, &mappings)?;
+        let found = in_iptables(cleaner, nat, target, &mappings, look)?;
         let found = or_else(found, || in_cni_nft(cleaner, nft, target, &mappings))?;
         let found = or_else(found, || in_netavark(cleaner, &mappings))?;
         let found = or_else(found, || in_crio(cleaner, crio, &mappings))?;
@@ -95,9 +125,10 @@ fn in_iptables(
     table: Table,
     target: Target<'_>,
     mappings: &[PortMapping],
+    look: Look,
 ) -> io::Result<Found> {
     let own = dnat_chain(target.network, target.container);
-    let is_free = is_known_free(cleaner, table, mappings, &own)?;
+    let is_free = is_known_free(cleaner, table, mappings, &own, look)?;
     for (chain, program) in CHAINS {
         if chain == DISPATCH && is_free {
             continue;
@@ -134,19 +165,19 @@ fn is_known_free(
     table: Table,
     mappings: &[PortMapping],
     own: &str,
+    look: Look,
 ) -> io::Result<bool> {
     let Some((filter, generation)) = cleaner.nf_tables() else { return Ok(false) };
     let is_v4 = table == NAT;
     let mut known = Known::load(filter);
-    if let Some(may_meet) = known.may_meet(is_v4, mappings, own) {
-        return Ok(!may_meet && !cleaner.has_legacy(table));
+    let is_enough = known.is_current(is_v4)
+        || (look == Look::Seen
+            && known.may_meet(is_v4, mappings, own) == Some(false)
+            && known.is_of_old(filter, table, is_v4)?);
+    if !is_enough {
+        known.see(filter, table, is_v4)?;
+        known.save(filter, generation, 0);
     }
-    let entries = filter.rules(table, Some(DISPATCH))?.into_iter().flat_map(|rule| {
-        let (chain, protocol) = (rule.target.unwrap_or_default(), rule.protocol.unwrap_or(0));
-        rule.ports.into_iter().map(move |port| (protocol, port, chain.clone()))
-    });
-    known.see(is_v4, entries);
-    known.save(filter, generation, 0);
     let may_meet = known.may_meet(is_v4, mappings, own);
     Ok(may_meet == Some(false) && !cleaner.has_legacy(table))
 }

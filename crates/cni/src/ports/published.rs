@@ -17,7 +17,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    conflict,
+    conflict::{self, Look},
+    making,
     mapping::PortMapping,
     rules::{self, Mode, Target},
     script::Options,
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     cache::{self, RESULTS},
     lock::Lock,
-    netfilter::maker::Backend,
+    netfilter::maker::{Backend, Maker},
     protocol::PluginError,
 };
 
@@ -145,12 +146,13 @@ pub fn publish(pod: &PodPorts, mapping: PortMapping) -> Result<(), PublishError>
     let network = record.network.clone();
     let target = Target { network: &network, container: &pod.sandbox, addresses: &addresses };
     refuse_own(target, &mapping)?;
-    conflict::refuse(target, &[mapping])?;
+    conflict::refuse(target, &[mapping], Look::Whole)?;
     // Kept before the rules are made: what is kept is taken away with the pod.
     record.ports.push(mapping);
     write(&record)?;
     let backend = Backend::choose(None);
-    let made = rules::add(target, &[mapping], &Options::default(), backend, Mode::Append);
+    let by = Maker::start(backend);
+    let made = making::add(target, &[mapping], &Options::default(), by, Mode::Append);
     if let Err(failure) = made {
         record.ports.pop();
         write(&record)?;

@@ -1,4 +1,4 @@
-//! The rules of a pod's host ports.
+//! The rules of a pod's host ports, looked at and taken away.
 
 use std::{io, net::IpAddr};
 
@@ -8,20 +8,15 @@ use super::{
     attached::{self, Own},
     flows::{self, Flows},
     known::Known,
-    localnet,
     mapping::{PortMapping, Protocol},
-    script::{self, DISPATCH, MARK, MASQUERADE, Missing, Options},
+    script::DISPATCH,
 };
 use crate::{
-    Family,
     netfilter::{
         Filter,
         cleaner::{Cleaner, NAT, NAT6, clean},
-        iptables::{Flavour, Tools},
-        maker::Backend,
         names::{dnat_chain, snat_chain},
-        nft,
-        rule::{Rule, parse_rule},
+        rule::Rule,
         tables::{Table, TableFamily},
     },
     protocol::{Attachment, PluginError},
@@ -32,8 +27,6 @@ pub(crate) const NFT: Table = Table::new(TableFamily::Ip, "cni_hostport");
 pub(crate) const NFT6: Table = Table::new(TableFamily::Ip6, "cni_hostport");
 pub(crate) const NFT_CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
 const OLD_DISPATCH: &str = "CNI-HOSTPORT-SNAT";
-/// How often rules are made again when another plugin changed the shared chains meanwhile.
-const ATTEMPTS: u32 = 20;
 
 /// Whose ports are mapped, and to which of its addresses.
 #[derive(Debug, Clone, Copy)]
@@ -53,255 +46,17 @@ pub(crate) enum Mode {
     Append,
 }
 
-/// Makes the rules for mappings, then ends old flows, then opens 127.0.0.1. The caller holds the
-/// lock.
-///
-/// # Errors
-/// When a tool is missing or refuses; what was made is taken away again.
-pub(crate) fn add(
-    target: Target<'_>,
-    mappings: &[PortMapping],
-    options: &Options,
-    backend: Backend,
-    mode: Mode,
-) -> Result<(), PluginError> {
-    let made = add_all(target, mappings, options, backend, mode);
-    if made.is_err() {
-        // The failure is what to tell; what cannot be taken back is left to DEL.
-        drop(match mode {
-            Mode::Replace => remove(target.network, target.container).map(drop),
-            Mode::Append => remove_some(target, mappings),
-        });
-    }
-    made
-}
-
-fn add_all(
-    target: Target<'_>,
-    mappings: &[PortMapping],
-    options: &Options,
-    backend: Backend,
-    mode: Mode,
-) -> Result<(), PluginError> {
-    let before = Own::before(target);
-    if backend == Backend::Nftables {
-        attached::note(target, mode)?;
-    }
-    for address in target.addresses {
-        match backend {
-            Backend::Nftables => add_nft(target, *address, mappings, options, mode, &before)?,
-            Backend::Iptables => add_iptables(target, *address, mappings, options, mode)?,
-        }
-    }
-    let of_family = |is_v4: bool| target.addresses.iter().any(|net| net.addr().is_ipv4() == is_v4);
-    let flows = |is_v4: bool| {
-        let families = Some(is_v4).filter(|is_v4| of_family(*is_v4));
-        families.map_or_else(Vec::new, |is_v4| flows_to(mappings, is_v4, None))
-    };
-    end_flows(&flows(true), &flows(false))?;
-    let four = target.addresses.iter().find(|address| address.addr().is_ipv4());
-    match four {
-        Some(four) if options.snat => localnet::open(four.addr(), backend),
-        _ => Ok(()),
-    }
-}
-
 /// Flows of UDP to the mappings' ports: all, or those that were led to a pod.
-fn flows_to(mappings: &[PortMapping], is_v4: bool, pod: Option<IpAddr>) -> Vec<Flows> {
+pub(super) fn flows_to(mappings: &[PortMapping], is_v4: bool, pod: Option<IpAddr>) -> Vec<Flows> {
     let udp = mappings
         .iter()
         .filter(|mapping| mapping.protocol == Protocol::Udp && mapping.is_for(is_v4));
     udp.map(|mapping| Flows { port: mapping.host_port, host: mapping.destination(), pod }).collect()
 }
 
-fn end_flows(four: &[Flows], six: &[Flows]) -> Result<(), PluginError> {
+pub(super) fn end_flows(four: &[Flows], six: &[Flows]) -> Result<(), PluginError> {
     flows::end_udp(four, six)
         .map_err(|error| PluginError::because("end old flows of the ports", &error))
-}
-
-fn add_nft(
-    target: Target<'_>,
-    address: IpNet,
-    mappings: &[PortMapping],
-    options: &Options,
-    mode: Mode,
-    before: &Own<'_>,
-) -> Result<(), PluginError> {
-    let mut script = script::nft(target.container, address, mappings, options);
-    if mode == Mode::Replace {
-        clean(&[], |cleaner| {
-            let table = if address.addr().is_ipv4() { NFT } else { NFT6 };
-            mark_nft(cleaner, table, before)
-        })?;
-    } else if has_nft_masquerade(target, address)? {
-        let lines = script.lines().filter(|line| !line.contains(" masquerade comment "));
-        script = lines.map(|line| format!("{line}\n")).collect();
-    }
-    nft::run(&script).map_err(|error| PluginError::because("map ports by nft", &error))
-}
-
-fn has_nft_masquerade(target: Target<'_>, address: IpNet) -> Result<bool, PluginError> {
-    let table = if address.addr().is_ipv4() { NFT } else { NFT6 };
-    let rules = Filter::open().and_then(|filter| filter.rules(table, Some("masquerading")));
-    let rules = rules.map_err(|error| PluginError::because("list rules", &error))?;
-    let own = Own::of(target);
-    Ok(rules.iter().any(|rule| own.has(rule)))
-}
-
-fn add_iptables(
-    target: Target<'_>,
-    address: IpNet,
-    mappings: &[PortMapping],
-    options: &Options,
-    mode: Mode,
-) -> Result<(), PluginError> {
-    let is_v4 = address.addr().is_ipv4();
-    let (family, table) = if is_v4 { (Family::Ipv4, NAT) } else { (Family::Ipv6, NAT6) };
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        PluginError::because(format_args!("map ports to {}", address.addr()), error)
-    };
-    let tools = Tools::find(family).map_err(|error| failed(&error))?;
-    let chain = dnat_chain(target.network, target.container);
-    let mut attempt = 1;
-    loop {
-        let mut seen = Seen::look(&tools, table).map_err(|error| failed(&error))?;
-        let has_chain = seen.has_chain(&chain).map_err(|error| failed(&error))?;
-        if has_chain && mode == Mode::Replace {
-            clean(&[table], |cleaner| cleaner.chain(table, DISPATCH, &chain).map(drop))?;
-            seen = Seen::look(&tools, table).map_err(|error| failed(&error))?;
-        }
-        let mut known = seen.known();
-        let has_shared = known.has_shared.get(usize::from(!is_v4)) == Some(&true);
-        let missing = if has_shared && options == &Options::default() {
-            Missing::default()
-        } else {
-            seen.missing().map_err(|error| failed(&error))?
-        };
-        let mut lines = script::shared(&missing, options);
-        if !has_chain || mode == Mode::Replace {
-            lines.insert(0, format!(":{chain} - [0:0]"));
-        }
-        let own = script::pod(target.network, target.container, address, mappings, options);
-        lines.extend(own);
-        match tools.restore(&format!("*nat\n{}\nCOMMIT\n", lines.join("\n"))) {
-            Ok(()) => {
-                known.add(is_v4, mappings, &chain);
-                if let Some(has_shared) = known.has_shared.get_mut(usize::from(!is_v4)) {
-                    *has_shared = options == &Options::default();
-                }
-                seen.save(&known);
-                return Ok(());
-            }
-            // Another plugin made or removed a shared chain meanwhile.
-            Err(_) if attempt < ATTEMPTS && seen.has_changed() => attempt += 1,
-            Err(error) => return Err(failed(&error)),
-        }
-    }
-}
-
-/// The nat table of a family as it is at one moment.
-enum Seen {
-    Nft { filter: Filter, table: Table, generation: u32 },
-    Legacy { table: Table, lines: Vec<String> },
-}
-
-impl Seen {
-    fn look(tools: &Tools, table: Table) -> io::Result<Self> {
-        if tools.flavour == Flavour::Legacy {
-            let lines = tools.save(table.name).map_err(io::Error::other)?;
-            return Ok(Self::Legacy { table, lines });
-        }
-        let filter = Filter::open()?;
-        let generation = filter.generation()?;
-        Ok(Self::Nft { filter, table, generation })
-    }
-
-    /// What is known from earlier calls, and still holds.
-    fn known(&self) -> Known {
-        match self {
-            Self::Nft { filter, .. } => Known::load(filter),
-            Self::Legacy { .. } => Known::default(),
-        }
-    }
-
-    /// Keeps what is known after a transaction.
-    fn save(&self, known: &Known) {
-        if let Self::Nft { filter, generation, .. } = self {
-            known.save(filter, *generation, 1);
-        }
-    }
-
-    /// Whether something else has changed the table since; legacy tables do not tell.
-    fn has_changed(&self) -> bool {
-        match self {
-            Self::Nft { filter, generation, .. } => {
-                filter.generation().is_ok_and(|now| now != *generation)
-            }
-            Self::Legacy { .. } => true,
-        }
-    }
-
-    fn has_chain(&self, chain: &str) -> io::Result<bool> {
-        match self {
-            Self::Nft { filter, table, .. } => filter.has_chain(*table, chain),
-            Self::Legacy { lines, .. } => {
-                let start = format!(":{chain} ");
-                Ok(lines.iter().any(|line| line.starts_with(&start)))
-            }
-        }
-    }
-
-    fn rules(&self, chain: &str) -> io::Result<Vec<Rule>> {
-        match self {
-            Self::Nft { filter, table, .. } => filter.rules(*table, Some(chain)),
-            Self::Legacy { table, lines } => {
-                let rules = lines.iter().filter_map(|line| parse_rule(*table, line));
-                Ok(rules.filter(|rule| rule.chain == chain).collect())
-            }
-        }
-    }
-
-    fn missing(&self) -> io::Result<Missing> {
-        let leads = |from: &str, to: &str| -> io::Result<bool> {
-            let rules = self.rules(from)?;
-            Ok(rules.iter().any(|rule| rule.target.as_deref() == Some(to)))
-        };
-        Ok(Missing {
-            mark_chain: !self.has_chain(MARK)?,
-            mark_rule: self.rules(MARK)?.is_empty(),
-            masquerade_chain: !self.has_chain(MASQUERADE)?,
-            masquerade_rule: self.rules(MASQUERADE)?.is_empty(),
-            masquerade_entry: !leads("POSTROUTING", MASQUERADE)?,
-            dispatch_chain: !self.has_chain(DISPATCH)?,
-            dispatch_entries: [!leads("PREROUTING", DISPATCH)?, !leads("OUTPUT", DISPATCH)?],
-        })
-    }
-}
-
-/// Makes what is missing of the chains that all pods share in iptables; the caller holds the lock.
-///
-/// # Errors
-/// When a tool is missing or refuses; then nothing was made.
-pub(crate) fn share_again(is_v4: bool) -> Result<(), PluginError> {
-    let (family, table) = if is_v4 { (Family::Ipv4, NAT) } else { (Family::Ipv6, NAT6) };
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        PluginError::because("make the chains that lead to pods", error)
-    };
-    let tools = Tools::find(family).map_err(|error| failed(&error))?;
-    let mut attempt = 1;
-    loop {
-        let seen = Seen::look(&tools, table).map_err(|error| failed(&error))?;
-        let missing = seen.missing().map_err(|error| failed(&error))?;
-        let lines = script::shared(&missing, &Options::default());
-        if lines.is_empty() {
-            return Ok(());
-        }
-        match tools.restore(&format!("*nat\n{}\nCOMMIT\n", lines.join("\n"))) {
-            Ok(()) => return Ok(()),
-            Err(_) if attempt < ATTEMPTS && seen.has_changed() => attempt += 1,
-            Err(error) => return Err(failed(&error)),
-        }
-    }
 }
 
 /// Removes all host ports that a pod has in a network, of both backends and families, and ends their
@@ -359,7 +114,7 @@ fn mark(
     Ok(())
 }
 
-fn mark_nft(cleaner: &mut Cleaner, table: Table, own: &Own<'_>) -> io::Result<()> {
+pub(super) fn mark_nft(cleaner: &mut Cleaner, table: Table, own: &Own<'_>) -> io::Result<()> {
     for chain in NFT_CHAINS {
         cleaner.rules(table, chain, |rule| own.has(rule))?;
     }
