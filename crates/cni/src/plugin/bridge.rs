@@ -60,16 +60,16 @@ impl Plugin for Bridge {
         let (first, later) = endpoint::releases(config.ipam.as_deref());
         errors.extend(first.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
         // Taking rules away and taking a link away both wait for the kernel's grace period; side by
-        // side they wait once.
+        // side they wait once. The link takes longer as a rule, and the lease is free after it.
         let rules = std::thread::scope(|scope| {
             let rules = scope.spawn(|| {
                 let results = [masquerade::remove(pod), spoof::remove(call)];
                 all(results.into_iter().filter_map(Result::err).collect())
             });
             errors.extend(endpoint::remove_link(call).err());
+            errors.extend(later.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
             rules.join().unwrap_or_else(died)
         });
-        errors.extend(later.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
         errors.extend(rules.err());
         // Where the network has no portmap, as CRI-O's need not have.
         errors.extend(crate::ports::published::forget(&call.network, call.container_id()).err());
