@@ -1,6 +1,6 @@
 //! The kernel's table of flows.
 
-use std::{cell::Cell, io, net::IpAddr};
+use std::{cell::Cell, fs, io, net::IpAddr};
 
 use nix::errno::Errno;
 
@@ -30,9 +30,12 @@ const COMPARE_DESTINATION_PORT: u32 = 1 << 5;
 /// An attribute with attributes inside.
 const NESTED: u16 = 0x8000;
 const UDP: u8 = 17;
-/// How many ports are asked for one by one. Beside 100 000 flows the kernel looks for those of a port
-/// in 22 ms, and lists all of UDP in 107.
-const ONE_BY_ONE: usize = 4;
+/// What the kernel takes for each bucket of its table, for each flow that it passes over, and for
+/// each one that it lists, in ns as measured; what counts is how they relate.
+const BUCKET: u64 = 16;
+const PASSED: u64 = 180;
+const LISTED: u64 = 850;
+const SIZES: &str = "/proc/sys/net/netfilter";
 /// Flows that are ended in one message to the kernel.
 const TOGETHER: usize = 256;
 
@@ -95,7 +98,7 @@ pub(crate) fn end_udp(
     is_own: &dyn Fn(IpAddr) -> bool,
 ) -> io::Result<()> {
     let family = family(is_v4);
-    for some in questions(wanted) {
+    for some in questions(wanted, Size::read()) {
         let is_filtered = Cell::new(true);
         let is_meant = |flow: Flow| {
             is_filtered.set(is_filtered.get() && some.iter().any(|one| one.port == flow.port));
@@ -110,14 +113,40 @@ pub(crate) fn end_udp(
     Ok(())
 }
 
-/// What is asked for at once: all, or port by port where the ports are few and nothing else than
-/// the port tells the kernel what is meant.
-fn questions(wanted: &[Flows]) -> Vec<Vec<Flows>> {
+/// How large the table of flows is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    buckets: u64,
+    flows: u64,
+}
+
+impl Size {
+    /// Nought where the kernel does not tell.
+    fn read() -> Self {
+        let read = |name: &str| {
+            let text = fs::read_to_string(format!("{SIZES}/nf_conntrack_{name}"));
+            text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+        };
+        Self { buckets: read("buckets"), flows: read("count") }
+    }
+
+    /// Whether so many questions for a port each take less time than one for all flows.
+    fn favours(self, questions: usize) -> bool {
+        let walk = self.buckets.saturating_mul(BUCKET);
+        let each = walk.saturating_add(self.flows.saturating_mul(PASSED));
+        let all = walk.saturating_add(self.flows.saturating_mul(LISTED));
+        u64::try_from(questions).is_ok_and(|questions| each.saturating_mul(questions) < all)
+    }
+}
+
+/// What is asked for at once: all, or port by port where that is quicker and nothing else than the
+/// port tells the kernel what is meant.
+fn questions(wanted: &[Flows], size: Size) -> Vec<Vec<Flows>> {
     let mut ports: Vec<u16> = wanted.iter().map(|one| one.port).collect();
     ports.sort_unstable();
     ports.dedup();
     let is_narrow = shared(wanted, |one| one.pod).is_some_and(|pod| pod.is_ipv4());
-    if is_narrow || ports.len() > ONE_BY_ONE {
+    if is_narrow || !size.favours(ports.len()) {
         return vec![wanted.to_vec()];
     }
     let of_port = |port| wanted.iter().filter(|one| one.port == port).copied().collect();
@@ -317,10 +346,11 @@ mod tests {
 
     #[test]
     fn few_ports_are_asked_for_one_by_one_unless_the_pod_tells_them() {
+        let full = Size { buckets: 262_144, flows: 100_000 };
         let ports = |from: u16, to: u16, pod: Option<IpAddr>| -> Vec<Vec<u16>> {
             let wanted: Vec<Flows> =
                 (from..=to).map(|port| Flows { port, host: None, pod }).collect();
-            let asked = questions(&wanted).into_iter();
+            let asked = questions(&wanted, full).into_iter();
             asked.map(|some| some.iter().map(|one| one.port).collect()).collect()
         };
         assert_eq!(ports(53, 54, None), [[53], [54]]);
@@ -329,6 +359,9 @@ mod tests {
         assert_eq!(ports(53, 54, Some(ip("fd00::2"))), [[53], [54]]);
         let one = Flows { port: 53, host: Some(ip("192.0.2.1")), pod: None };
         let two = Flows { host: Some(ip("192.0.2.2")), ..one };
-        assert_eq!(questions(&[one, two]), [[one, two]]);
+        assert_eq!(questions(&[one, two], full), [[one, two]]);
+        let empty = Size { flows: 100, ..full };
+        assert_eq!(questions(&[one, Flows { port: 54, ..one }], empty).len(), 1);
+        assert!(!Size::default().favours(1));
     }
 }
