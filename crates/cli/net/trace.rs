@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use crilet_network::{
     snapshot::Protocol,
-    trace::{Node, Request, Sender, Trace, Verdict, probe, trace},
+    trace::{Counted, Node, Probe, Request, Sender, Trace, Verdict, probe, trace},
 };
 
 use super::{
@@ -44,7 +44,8 @@ pub(super) struct TraceArgs {
     /// Send to this pod's address
     #[arg(long, value_name = "POD")]
     to_pod: Option<String>,
-    /// Make a real connection as well, or over UDP send an empty datagram, and compare
+    /// Make a real connection as well, or over UDP send an empty datagram, and compare what becomes of
+    /// it, and what the rules on its way counted
     #[arg(long, conflicts_with = "from")]
     live: bool,
     /// How to print the way
@@ -67,7 +68,7 @@ pub(super) async fn run(global: &Global, args: &TraceArgs) -> Result<ExitCode, C
         Format::Text => output::data(&text(&traced)),
     }
     .map_err(CliError::Output)?;
-    if args.live && !compare(global, &node, &request, &traced.verdict)? {
+    if args.live && !compare(global, args, &node, &request, &traced).await? {
         return Ok(ExitCode::from(UNKNOWN));
     }
     Ok(match traced.verdict {
@@ -146,12 +147,13 @@ fn short(at: &str) -> &str {
     if at == "host" { "host" } else { "pod" }
 }
 
-/// Says what a real connection does; `true` when that is what was told.
-fn compare(
+/// Says what a real connection does, and what rules counted of it; `true` when that is what was told.
+async fn compare(
     global: &Global,
+    args: &TraceArgs,
     node: &Node<'_>,
     request: &Request,
-    verdict: &Verdict,
+    traced: &Trace,
 ) -> Result<bool, CliError> {
     let what = match request.protocol {
         Protocol::Tcp => "connection",
@@ -169,11 +171,30 @@ fn compare(
     };
     let to = SocketAddr::new(request.to, request.port);
     let seen = probe(from, to, request.protocol, global.timeout.unwrap_or(PATIENCE));
-    let agrees = seen.agrees(verdict);
+    let agrees = seen.agrees(&traced.verdict);
     output::say(&match agrees {
         Some(true) => format!("a real {what} agrees: {seen}"),
         Some(false) => format!("a real {what} does not agree: {seen}"),
         None => format!("a real {what}: {seen}"),
     });
-    Ok(agrees != Some(false))
+    let after = args.source.snapshot(global).await?;
+    // Of a datagram that is not answered nothing comes back.
+    let answered = !matches!(seen, Probe::Unanswered);
+    let counted = traced.counted(node, &Node::new(&after), answered);
+    tell_counters(&counted);
+    Ok(agrees != Some(false) && counted.agrees() != Some(false))
+}
+
+fn tell_counters(counted: &Counted) {
+    let rules =
+        |count: usize| if count == 1 { "1 rule".to_owned() } else { format!("{count} rules") };
+    let (met, all) = (counted.counted.len(), counted.counted.len() + counted.silent.len());
+    output::say(&match counted.agrees() {
+        None => "counters: no rule on its way counts packets".to_owned(),
+        Some(true) => format!("counters agree: {} on its way counted", rules(met)),
+        Some(false) => format!("counters do not agree: of {} on its way {met} counted", rules(all)),
+    });
+    for rule in &counted.silent {
+        output::say(&format!("  nothing came to {rule}"));
+    }
 }

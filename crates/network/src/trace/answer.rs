@@ -9,6 +9,9 @@ use super::{
 };
 use crate::snapshot::Link;
 
+/// The stage at which the answer sets out; all that is told behind it is of its way.
+pub(super) const ANSWER: &str = "answer";
+
 /// Follows the answer of who took the packet, to whoever sent it.
 ///
 /// # Errors
@@ -69,7 +72,7 @@ fn go(walk: &mut Walk<'_>, place: Place<'_>, pod: Option<usize>) -> Result<(), V
     walk.packet.output = link.map(|link| link.name.clone());
     walk.hop(
         place.name,
-        "answer",
+        ANSWER,
         format!("to {to} by {}", walk.packet.output.as_deref().unwrap_or("?")),
     );
     pass(place, "output", &mut walk.packet, &mut walk.hops)?;

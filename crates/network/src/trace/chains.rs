@@ -93,13 +93,15 @@ fn policy(place: Place<'_>, table: &Table, chain: &Chain, base: &Base) -> Result
     if !base.drops {
         return Ok(());
     }
-    let table = format!("{}{}", table_name(table), of(place));
+    let table = table_of(table, place.name);
     let rule = RuleAt { table, chain: chain.name.clone(), line: 0, text: "drop".to_owned() };
     Err(Verdict::Dropped { rule })
 }
 
-fn of(place: Place<'_>) -> String {
-    if place.name == "host" { String::new() } else { format!(" of {}", place.name) }
+/// What a table is called in the words of a trace, in the namespace of this name.
+pub(super) fn table_of(table: &Table, place: &str) -> String {
+    let of = if place == "host" { String::new() } else { format!(" of {place}") };
+    format!("{}{of}", table_name(table))
 }
 
 impl<'a> Run<'a, '_> {
@@ -136,7 +138,7 @@ impl<'a> Run<'a, '_> {
 
     fn at(&self, chain: &Chain, rule: &Rule) -> RuleAt {
         RuleAt {
-            table: format!("{}{}", table_name(self.table), of(self.place)),
+            table: table_of(self.table, self.place.name),
             chain: chain.name.clone(),
             line: rule.line,
             text: rule.text.clone(),

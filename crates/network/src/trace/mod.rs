@@ -8,6 +8,7 @@
 mod answer;
 mod bridge;
 mod chains;
+mod counters;
 mod layers;
 mod packet;
 mod probe;
@@ -25,6 +26,7 @@ use std::{
 
 use serde::Serialize;
 
+pub use counters::Counted;
 pub use probe::{Probe, probe};
 
 use crate::{
