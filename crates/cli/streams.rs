@@ -49,7 +49,7 @@ impl TlsArgs {
 /// What carries streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum TransportArg {
-    /// SPDY, or WebSocket where there is no SPDY
+    /// WebSocket for commands without input, else SPDY; the other one where the runtime has only that
     #[default]
     Auto,
     /// SPDY/3.1

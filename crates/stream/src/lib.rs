@@ -16,9 +16,10 @@
 //! Forwarder ─ setns ─▶ TCP in the pod's network namespace ──────────────▶ Input, Output ─▶ Connection
 //! ```
 //!
-//! Which transport is taken: SPDY first, for with it the end of input can be told everywhere (containerd
-//! and CRI-O offer at most `v4.channel.k8s.io` over WebSocket, which cannot), then WebSocket with
-//! `v5.channel.k8s.io` or `v4`.
+//! Which transport is taken: WebSocket with `v5.channel.k8s.io` or `v4` for commands without input, for
+//! containerd takes several milliseconds less to set it up; SPDY for all others, for with it the end of
+//! input can be told everywhere (containerd and CRI-O offer at most `v4` over WebSocket, which cannot).
+//! Where the runtime does not speak the one the other is tried.
 
 mod address;
 mod connect;
