@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -62,13 +63,16 @@ pub(super) async fn run(global: &Global, args: &TraceArgs) -> Result<ExitCode, C
     let node = Node::new(&snapshot);
     node.host.problems.iter().for_each(|problem| output::say(&format!("warning: {problem}")));
     let request = request(args, &node)?;
+    let live = if args.live { Some(Live::of(&node, &request)?) } else { None };
     let traced = trace(&node, &request);
     match args.output {
         Format::Json => output::json(&traced),
         Format::Text => output::data(&text(&traced)),
     }
     .map_err(CliError::Output)?;
-    if args.live && !compare(global, args, &node, &request, &traced).await? {
+    if let Some(live) = live
+        && !live.compare(global, args, &node, &traced).await?
+    {
         return Ok(ExitCode::from(UNKNOWN));
     }
     Ok(match traced.verdict {
@@ -147,42 +151,58 @@ fn short(at: &str) -> &str {
     if at == "host" { "host" } else { "pod" }
 }
 
-/// Says what a real connection does, and what rules counted of it; `true` when that is what was told.
-async fn compare(
-    global: &Global,
-    args: &TraceArgs,
-    node: &Node<'_>,
-    request: &Request,
-    traced: &Trace,
-) -> Result<bool, CliError> {
-    let what = match request.protocol {
-        Protocol::Tcp => "connection",
-        Protocol::Udp => "datagram",
-        Protocol::Sctp => return Err(wrong("sctp", "tcp or udp with --live")),
-    };
-    let from = match request.from {
-        Sender::Node => None,
-        Sender::Namespace(place) => {
-            node.snapshot.namespaces.get(place).and_then(|namespace| namespace.path.as_deref())
-        }
-        Sender::Outside | Sender::Address(_) => {
-            return Err(wrong("--live", "the node or --from-pod as the source with --live"));
-        }
-    };
-    let to = SocketAddr::new(request.to, request.port);
-    let seen = probe(from, to, request.protocol, global.timeout.unwrap_or(PATIENCE));
-    let agrees = seen.agrees(&traced.verdict);
-    output::say(&match agrees {
-        Some(true) => format!("a real {what} agrees: {seen}"),
-        Some(false) => format!("a real {what} does not agree: {seen}"),
-        None => format!("a real {what}: {seen}"),
-    });
-    let after = args.source.snapshot(global).await?;
-    // Of a datagram that is not answered nothing comes back.
-    let answered = !matches!(seen, Probe::Unanswered);
-    let counted = traced.counted(node, &Node::new(&after), answered);
-    tell_counters(&counted);
-    Ok(agrees != Some(false) && counted.agrees() != Some(false))
+/// A packet that can really be sent.
+struct Live<'a> {
+    what: &'static str,
+    from: Option<&'a Path>,
+    to: SocketAddr,
+    protocol: Protocol,
+}
+
+impl<'a> Live<'a> {
+    fn of(node: &Node<'a>, request: &Request) -> Result<Self, CliError> {
+        let what = match request.protocol {
+            Protocol::Tcp => "connection",
+            Protocol::Udp => "datagram",
+            Protocol::Sctp => return Err(wrong("sctp", "tcp or udp with --live")),
+        };
+        let from = match request.from {
+            Sender::Node => None,
+            Sender::Namespace(place) => {
+                node.snapshot.namespaces.get(place).and_then(|namespace| namespace.path.as_deref())
+            }
+            Sender::Outside | Sender::Address(_) => {
+                return Err(wrong("--live", "the node or --from-pod as the source with --live"));
+            }
+        };
+        let to = SocketAddr::new(request.to, request.port);
+        Ok(Self { what, from, to, protocol: request.protocol })
+    }
+
+    /// Says what becomes of it, and what rules counted of it; `true` when that is what was told.
+    async fn compare(
+        &self,
+        global: &Global,
+        args: &TraceArgs,
+        node: &Node<'_>,
+        traced: &Trace,
+    ) -> Result<bool, CliError> {
+        let patience = global.timeout.unwrap_or(PATIENCE);
+        let seen = probe(self.from, self.to, self.protocol, patience);
+        let agrees = seen.agrees(&traced.verdict);
+        let what = self.what;
+        output::say(&match agrees {
+            Some(true) => format!("a real {what} agrees: {seen}"),
+            Some(false) => format!("a real {what} does not agree: {seen}"),
+            None => format!("a real {what}: {seen}"),
+        });
+        let after = args.source.snapshot(global).await?;
+        // Of a datagram that is not answered nothing comes back.
+        let answered = !matches!(seen, Probe::Unanswered);
+        let counted = traced.counted(node, &Node::new(&after), answered);
+        tell_counters(&counted);
+        Ok(agrees != Some(false) && counted.agrees() != Some(false))
+    }
 }
 
 fn tell_counters(counted: &Counted) {

@@ -400,6 +400,7 @@ while True:
     let other = net(&bed.host, "trace 192.0.2.1:5300/sctp --live");
     assert_eq!(other.status, 64, "{other}");
     assert!(other.stderr.contains("tcp or udp with --live"), "{other}");
+    assert_eq!(other.stdout, "", "nothing is told before it is known that it can be tried");
 }
 
 /// Several threads read them: in the order of their names, each once, and settings where rules need them.
