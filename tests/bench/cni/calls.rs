@@ -7,13 +7,24 @@
 
 use std::{
     io::Write,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+
+/// Runs a program with this input to its end; gives the time that took, and what it said.
+pub(crate) fn timed(mut command: Command, input: &str) -> Result<(Duration, Output)> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let begin = Instant::now();
+    let mut child = command.spawn()?;
+    // Some programs read nothing, as VERSION of a plugin.
+    drop(child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output()?;
+    Ok((begin.elapsed(), output))
+}
 
 /// A directory of plugins.
 #[derive(Debug, Clone, Copy)]
@@ -38,21 +49,14 @@ impl Maker {
         pod: &Pod,
         config: &Value,
     ) -> Result<(Duration, Value)> {
-        let input = config.to_string();
         let mut call = Command::new(format!("{}/{plugin}", self.0));
         call.env("CNI_COMMAND", command)
             .env("CNI_CONTAINERID", &pod.container)
             .env("CNI_NETNS", format!("/run/netns/{}", pod.name))
             .env("CNI_IFNAME", "eth0")
-            .env("CNI_PATH", self.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let begin = Instant::now();
-        let mut child = call.spawn().with_context(|| format!("start {plugin}"))?;
-        // VERSION reads nothing.
-        drop(child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes())));
-        let output = child.wait_with_output()?;
-        let time = begin.elapsed();
+            .env("CNI_PATH", self.0);
+        let (time, output) =
+            timed(call, &config.to_string()).with_context(|| format!("start {plugin}"))?;
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{plugin} {command}: {said}");
         Ok((time, serde_json::from_str(&said).unwrap_or(Value::Null)))

@@ -1,19 +1,15 @@
 //! What the plugins' calls consist of, made by the host's tools alone: no plugin can be faster.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a bench starts programs and takes the time itself"
-)]
+#![expect(clippy::disallowed_methods, reason = "a bench starts programs itself")]
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{calls::Pod, report::Times, tell_raw};
+use crate::{
+    calls::{Pod, timed},
+    report::Times,
+    tell_raw,
+};
 
 /// A chain with a rule, and the rule that leads to it, as an ADD makes them.
 const RULES: &str = "*nat
@@ -64,15 +60,10 @@ pub(crate) fn measure(rounds: usize) -> Result<()> {
 
 /// The time until a program has ended.
 fn run(program: &str, arguments: &[&str], input: &str) -> Result<Duration> {
-    let begin = Instant::now();
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {program}"))?;
-    child.stdin.take().context("no input")?.write_all(input.as_bytes())?;
-    let status = child.wait()?;
-    let time = begin.elapsed();
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let (time, output) = timed(command, input).with_context(|| format!("start {program}"))?;
+    let status = output.status;
     ensure!(status.success(), "{program} {arguments:?} {status}");
     Ok(time)
 }
