@@ -15,13 +15,15 @@ use std::{
 use nix::{
     dir::Dir,
     errno::Errno,
-    fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat2},
+    fcntl::{AtFlags, OFlag, openat, readlinkat},
     sys::{
         stat::{FileStat, Mode, SFlag, fstatat},
         statvfs::fstatvfs,
     },
     unistd::{UnlinkatFlags, geteuid, unlinkat},
 };
+
+use super::sys::rename_no_replace;
 
 /// Symbolic links that one path may have; the kernel follows as many.
 const MOST_LINKS: usize = 40;
@@ -147,7 +149,7 @@ impl Directory {
     /// Renames a file within the directory; fails with `EEXIST` when the new name is taken.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let (from, to) = (checked(from)?, checked(to)?);
-        match renameat2(&self.handle, from, &self.handle, to, RenameFlags::RENAME_NOREPLACE) {
+        match rename_no_replace(self.handle.as_fd(), from, to) {
             // Not every file system can refuse to replace; whoever else renames here is not there
             // in the moment between the two calls.
             Err(Errno::EINVAL | Errno::ENOSYS) => {

@@ -1,13 +1,17 @@
-//! The two questions to the kernel that no safe wrapper asks.
-#![expect(unsafe_code, reason = "fcntl leases and the priority of one thread have no safe wrapper")]
+//! What is asked of the kernel and has no safe wrapper, or none with every C library.
+#![expect(unsafe_code, reason = "leases, one thread's priority and renameat2 have no safe wrapper")]
 
 use std::{
+    ffi::{CString, OsStr},
     fs::File,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::ffi::OsStrExt,
+    },
 };
 
-use nix::libc;
+use nix::{errno::Errno, libc};
 
 /// `F_SETSIG` of fcntl(2), which libc does not have for every target.
 const F_SETSIG: i32 = 10;
@@ -37,6 +41,34 @@ fn fcntl(file: BorrowedFd<'_>, command: i32, argument: i32) -> io::Result<()> {
     // integer and touch no memory of ours.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Renames within a directory unless the new name is taken (renameat2(2), `RENAME_NOREPLACE`).
+///
+/// # Errors
+/// `EEXIST` when it is taken; `EINVAL` of a file system that cannot tell, `ENOSYS` of a kernel.
+pub(crate) fn rename_no_replace(
+    directory: BorrowedFd<'_>,
+    from: &OsStr,
+    to: &OsStr,
+) -> Result<(), Errno> {
+    let name = |name: &OsStr| CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL);
+    let (from, to) = (name(from)?, name(to)?);
+    let directory = directory.as_raw_fd();
+    // By its number, because musl has had a function for it only since lately.
+    // SAFETY: the directory is open for as long as it is borrowed, and both names end with a NUL and
+    // outlive the call, which only reads them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            directory,
+            from.as_ptr(),
+            directory,
+            to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    Errno::result(result).map(drop)
 }
 
 /// Lets the calling thread run only when nobody else wants the processor (nice 19, which the kernel's

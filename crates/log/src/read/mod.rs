@@ -11,6 +11,7 @@
 //! merge      lines of several sources by time, rendered and written in batches (merge.rs, render.rs)
 //! ```
 
+mod append;
 mod cursor;
 mod grep;
 mod line;

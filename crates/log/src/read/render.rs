@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::line::Line;
+use super::{append::append, line::Line};
 use crate::format::Stream;
 
 /// How lines are written.
@@ -84,13 +84,13 @@ impl Renderer {
             out.push(b'\n');
         }
         if line.first || goes_on != Some(source) {
-            out.extend_from_slice(self.prefixes.get(source).map_or(&[], Vec::as_slice));
+            append(out, self.prefixes.get(source).map_or(&[], Vec::as_slice));
             if self.timestamps && !line.time.is_empty() {
-                out.extend_from_slice(line.time);
+                append(out, line.time);
                 out.push(b' ');
             }
         }
-        out.extend_from_slice(line.content);
+        append(out, line.content);
         if line.last {
             out.push(b'\n');
         } else {
@@ -105,7 +105,7 @@ impl Renderer {
             json_string(out, line.time);
             out.push(b',');
         }
-        out.extend_from_slice(self.objects.get(source).map_or(&[], Vec::as_slice));
+        append(out, self.objects.get(source).map_or(&[], Vec::as_slice));
         match line.stream {
             Some(Stream::Stdout) => out.extend_from_slice(br#""stream":"stdout","#),
             Some(Stream::Stderr) => out.extend_from_slice(br#""stream":"stderr","#),
@@ -129,18 +129,49 @@ impl Renderer {
 
 fn cri(line: &Line<'_>, out: &mut Vec<u8>) {
     if let Some(stream) = line.stream {
-        out.extend_from_slice(line.time);
+        append(out, line.time);
         out.push(b' ');
-        out.extend_from_slice(stream.name().as_bytes());
+        append(out, stream.name().as_bytes());
         out.extend_from_slice(if line.last { b" F " } else { b" P " });
     }
-    out.extend_from_slice(line.content);
+    append(out, line.content);
     out.push(b'\n');
 }
 
 /// Writes bytes as a JSON string; what is no UTF-8 is replaced.
 fn json_string(out: &mut Vec<u8>, text: &[u8]) {
+    if is_plain(text) {
+        out.push(b'"');
+        append(out, text);
+        out.push(b'"');
+        return;
+    }
     let text = String::from_utf8_lossy(text);
     // Writing a string into memory does not fail.
     serde_json::to_writer(out.by_ref(), &*text).unwrap_or_default();
+}
+
+/// Whether a JSON string has these bytes as they are. Looks at all of them, which the compiler does
+/// sixteen at a time.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().fold(true, |plain, &byte| {
+        plain & (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_string_is_what_serde_makes_of_it() {
+        for text in ["", "plain ~", "\"", "\\", "\t", "\u{7f}", "é", "\0", "a\nb"] {
+            let mut out = Vec::new();
+            json_string(&mut out, text.as_bytes());
+            assert_eq!(out, serde_json::to_vec(text).unwrap());
+        }
+        let mut out = Vec::new();
+        json_string(&mut out, b"a\xffb");
+        assert_eq!(out, "\"a\u{fffd}b\"".as_bytes());
+    }
 }

@@ -4,6 +4,7 @@
 use std::{io, ops::Range};
 
 use super::{
+    append::append,
     cursor::{Cursor, Item, Step},
     line::{Counts, DISORDER, Filter, Line, NOTHING},
     queue::{Queue, is_damage},
@@ -371,9 +372,9 @@ impl Source {
             held.at = at;
             held.given = false;
             held.time.clear();
-            held.time.extend_from_slice(self.cursor.bytes(time));
+            append(&mut held.time, self.cursor.bytes(time));
         }
-        held.bytes.extend_from_slice(self.cursor.bytes(content));
+        append(&mut held.bytes, self.cursor.bytes(content));
         if whole {
             return self.complete(slot, true);
         }
