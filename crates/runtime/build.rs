@@ -51,6 +51,10 @@ fn pause_compiler(out: &Path) -> Result<Command, Box<dyn Error>> {
     for option in ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-n"] {
         rustc.args(["-C", &format!("link-arg={option}")]);
     }
+    if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|found| found == "musl") {
+        // The target brings start files of its own, which would start a C library that is not there.
+        rustc.args(["-C", "link-self-contained=no"]);
+    }
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         rustc.args(["-C", &format!("linker={linker}")]);
     }

@@ -1,7 +1,8 @@
 //! Memory of a process that runs for months.
 //!
 //! glibc keeps what was freed, and keeps an arena for each thread that ever needed something
-//! (mallopt(3), malloc_trim(3)). A daemon that has its bursts and then idles gives it back.
+//! (mallopt(3), malloc_trim(3)). A daemon that has its bursts and then idles gives it back. musl has
+//! one heap for all threads and gives back by itself.
 
 use std::{fs, io, path::Path};
 

@@ -21,8 +21,9 @@ pub fn fixtures(name: &str) -> PathBuf {
 /// Cargo's target directory, wherever the environment or configuration moved it.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = env::current_exe().context("find the test program")?;
-    let marked = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").exists());
-    marked.map(Path::to_owned).with_context(|| {
+    // With `--target`, the directory of the target is marked, too: the outermost is meant.
+    let marked = program.ancestors().filter(|directory| directory.join("CACHEDIR.TAG").exists());
+    marked.last().map(Path::to_owned).with_context(|| {
         format!("no directory above `{}` is cargo's target directory", program.display())
     })
 }
