@@ -3,17 +3,26 @@
 use std::time::Duration;
 
 use crilet_cri::Client;
-use tokio::{sync::mpsc, time::timeout};
+use crilet_runtime::events::{Events, EventsError};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
-use crate::{errors::CliError, output};
+use crate::{errors::CliError, events::Heard, output};
 
 /// What happens within it after an event is looked at together.
 const TOGETHER: Duration = Duration::from_millis(30);
 
-/// Tells when to look again.
+/// So many events wait for somebody who is not looking; the runtime keeps the others.
+const WAITING: usize = 1024;
+/// Pause before a runtime that went away is listened to again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Tells when to look again, and what was heard until then.
 #[derive(Debug)]
 pub(crate) struct Wake {
-    events: mpsc::Receiver<()>,
+    events: mpsc::Receiver<Heard>,
     interval: Duration,
 }
 
@@ -24,22 +33,30 @@ pub(crate) struct Patience {
 }
 
 impl Wake {
-    /// Starts listening to the runtime's events of containers, where it has them: containerd since 1.7,
-    /// CRI-O since 1.26. Elsewhere the interval is all there is.
+    /// Starts listening to the runtime: to containerd's own events, or to the CRI's, which CRI-O has since
+    /// 1.26. Elsewhere the interval is all there is.
     pub(crate) fn start(client: &Client, interval: Duration) -> Self {
-        let (sender, events) = mpsc::channel(1);
+        let (sender, events) = mpsc::channel(WAITING);
         tokio::spawn(listen(client.clone(), sender));
         Self { events, interval }
     }
 
-    /// Waits for an event, or for the interval.
-    pub(crate) async fn next(&mut self) {
+    /// Waits for an event, or for the interval, and gives all that was heard.
+    pub(crate) async fn next(&mut self) -> Vec<Heard> {
+        let mut heard = Vec::new();
         match timeout(self.interval, self.events.recv()).await {
-            Ok(Some(())) => tokio::time::sleep(TOGETHER).await,
-            // The runtime has no events, or none any more.
-            Ok(None) => tokio::time::sleep(self.interval).await,
+            Ok(Some(first)) => {
+                heard.push(first);
+                sleep(TOGETHER).await;
+                while let Ok(next) = self.events.try_recv() {
+                    heard.push(next);
+                }
+            }
+            // The runtime has no events.
+            Ok(None) => sleep(self.interval).await,
             Err(_) => {}
         }
+        heard
     }
 }
 
@@ -62,12 +79,29 @@ impl Patience {
     }
 }
 
-/// Passes events on, of which one that waits is as good as many.
-async fn listen(client: Client, sender: mpsc::Sender<()>) {
+/// Passes events on, over restarts of the runtime, until it says that it has none or nobody asks.
+async fn listen(client: Client, sender: mpsc::Sender<Heard>) {
+    while !sender.is_closed() {
+        match pass_on(&client, &sender).await {
+            Ok(()) | Err(EventsError::Lost { .. }) => sleep(PAUSE).await,
+            Err(_) => break,
+        }
+    }
     let Ok(mut events) = client.container_events().await else { return };
-    while let Ok(Some(_)) = events.next().await {
-        if let Err(mpsc::error::TrySendError::Closed(())) = sender.try_send(()) {
+    while let Ok(Some(event)) = events.next().await {
+        if sender.send(event.into()).await.is_err() {
             return;
         }
     }
+}
+
+/// Passes containerd's own events on until it ends them or nobody asks.
+async fn pass_on(client: &Client, sender: &mpsc::Sender<Heard>) -> Result<(), EventsError> {
+    let mut events = Events::open(client.endpoint()).await?;
+    while let Some(event) = events.next().await? {
+        if sender.send(event.into()).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -13,7 +13,8 @@ use std::{
 /// Architectures that `pause/pause.rs` has system calls for.
 const PAUSE_ARCHITECTURES: [&str; 2] = ["aarch64", "x86_64"];
 
-const SERVICES: [&str; 3] = ["content.proto", "images.proto", "leases.proto"];
+const SERVICES: [&str; 5] =
+    ["containers.proto", "content.proto", "events.proto", "images.proto", "leases.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);

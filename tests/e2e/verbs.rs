@@ -329,6 +329,50 @@ fn happened(host: &Host) {
     })
     .unwrap();
     assert!(!watch.log().contains("\"pod\":\"web\""), "{}", watch.log());
+    came_and_went(host);
+}
+
+/// What is made and removed at once is told, each step with what is to be known of it.
+fn came_and_went(host: &Host) {
+    let pod = "metadata: {name: flash, namespace: default, uid: flash-uid}\n";
+    host.write("/root/flash/pod.yaml", pod).unwrap();
+    let container = "metadata: {name: main}\nimage: {image: 'crilet.test/busybox:1'}\n\
+                     command: [sh, -c, 'exit 5']\n";
+    host.write("/root/flash/main.yaml", container).unwrap();
+    let watch = crilet(host, &["events", "-w", "-o", "json"]).spawn().unwrap();
+    let told = || -> Vec<serde_json::Value> {
+        let log = watch.log();
+        let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        events.filter(|event: &serde_json::Value| event["pod"] == "flash").collect()
+    };
+    wait_until("the first look", BOUND, || {
+        let log = watch.log();
+        if log.contains("\"pod\":\"web\"") { Ok(()) } else { Err(log) }
+    })
+    .unwrap();
+    let lives = "set -e; crictl() { $0 crictl \"$@\"; }; cd /root/flash; pod=$(crictl runp pod.yaml)\n\
+                 for times in 1 2 3; do id=$(crictl create $pod main.yaml pod.yaml); crictl start $id; \
+                 crictl rm -f $id; done; crictl rmp -f $pod";
+    host.command("sh").args(["-c", lives, CRILET]).success().unwrap();
+    wait_until("the end of the pod", BOUND, || {
+        let told = told();
+        let is_gone = |event: &serde_json::Value| event["message"] == "the pod was removed";
+        if told.iter().any(is_gone) { Ok(()) } else { Err(format!("{told:#?}")) }
+    })
+    .unwrap();
+    let told = told();
+    let reasons: Vec<_> = told.iter().map(|event| event["reason"].as_str().unwrap()).collect();
+    let life = ["Created", "Started", "Exited", "Removed"];
+    let lives = [&["Created"][..], &life, &life, &life, &["Stopped", "Removed"]].concat();
+    assert_eq!(reasons, lives, "{told:#?}");
+    let ends = told.iter().filter(|event| event["reason"] == "Exited");
+    for end in ends {
+        let message = end["message"].as_str().unwrap();
+        assert!(
+            message == "failed, exit code 5" || message.starts_with("killed (SIGKILL)"),
+            "{end}"
+        );
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! `crilet events`.
 
 mod happenings;
+mod heard;
+mod ledger;
 mod runtime;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::heard::Heard;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -27,9 +31,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[command(
     after_help = "Where a daemon runs these are its events. Without one, or with --runtime, they are \
                         made of what the runtime's pods and containers tell of themselves: when each was \
-                        made, started and ended, and how. --watch then looks when the runtime tells an \
-                        event of a container (containerd since 1.7, CRI-O since 1.26), and twice a second: \
-                        how something ended that is removed between two looks is not seen."
+                        made, started and ended, and how. --watch then goes on with what the runtime tells while it \
+                        happens: containerd, and CRI-O since 1.26. Where a runtime tells nothing, what came \
+                        and went between two looks, half a second apart, is not seen."
 )]
 pub(crate) struct EventsArgs {
     /// Only what is about this pod: NAME or NAMESPACE/NAME

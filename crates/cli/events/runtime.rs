@@ -9,7 +9,7 @@ use crilet_cri::{
 };
 use crilet_pod::find;
 
-use super::{EventsArgs, happenings::Seen, is_since, text};
+use super::{EventsArgs, Heard, happenings::Seen, is_since, text};
 use crate::{
     connect,
     errors::CliError,
@@ -27,7 +27,7 @@ pub(super) async fn run(global: &Global, args: &EventsArgs) -> Result<(), CliErr
     let mut seen = Seen::default();
     // Listening begins first, so that nothing falls between.
     let mut wake = args.watch.then(|| Wake::start(&client, INTERVAL));
-    let (events, pods) = look(&client, &mut seen).await?;
+    let (events, pods) = look(&client, &mut seen, &mut Vec::new()).await?;
     let mut filter = Filter::new(args, &pods)?;
     let events = filter.choose(events);
     output::data(&text(&events, args.output, true)?).map_err(CliError::Output)?;
@@ -37,10 +37,12 @@ pub(super) async fn run(global: &Global, args: &EventsArgs) -> Result<(), CliErr
         }
         return Ok(());
     };
-    let mut patience = Patience::default();
+    // What was heard before a look that failed waits for the next.
+    let (mut patience, mut heard) = (Patience::default(), Vec::new());
     while !output::reader_is_gone() {
-        wake.next().await;
-        let Some((events, pods)) = patience.seen(look(&client, &mut seen).await)? else { continue };
+        heard.extend(wake.next().await);
+        let look = look(&client, &mut seen, &mut heard).await;
+        let Some((events, pods)) = patience.seen(look)? else { continue };
         filter.learn(&pods);
         let events = filter.choose(events);
         output::data(&text(&events, args.output, false)?).map_err(CliError::Output)?;
@@ -49,11 +51,15 @@ pub(super) async fn run(global: &Global, args: &EventsArgs) -> Result<(), CliErr
 }
 
 /// Looks at the runtime: at most by lists, at what has changed more closely.
-async fn look(client: &Client, seen: &mut Seen) -> Result<(Vec<Event>, Vec<Pod>), CliError> {
+async fn look(
+    client: &Client,
+    seen: &mut Seen,
+    heard: &mut Vec<Heard>,
+) -> Result<(Vec<Event>, Vec<Pod>), CliError> {
     let listed = inventory::read(client, Detail::Lists).await?;
     let changed: Vec<Pod> = seen.changed(&listed).cloned().collect();
     let described = inventory::describe(client, changed, Detail::Full).await?;
-    Ok((seen.take(listed.clone(), described), listed))
+    Ok((seen.take(listed.clone(), described, std::mem::take(heard)), listed))
 }
 
 /// Whose events are wanted, and since when.

@@ -15,6 +15,7 @@ use crate::oci::{Image, ImageConfig};
 
 pub use error::LoadError;
 pub use load::LoadedImage;
+pub(crate) use store::{NAMESPACE, api, connect};
 pub use transfers::{Transfer, Transfers};
 
 /// Where [`load()`] reads from.

@@ -3,6 +3,7 @@
 //! - [`up()`] brings it up: configuration for this host, a supervisor, the network, the pause image.
 //! - [`down()`] takes it down with its pods and leaves nothing behind; [`status()`] tells how it is.
 //! - [`supervise`] is what the supervisor runs.
+//! - [`events`] tells what happens to containers, as containerd itself tells it.
 //! - [`image`] loads images into a containerd without a registry.
 //! - [`oci`] makes an image of a root file system.
 
@@ -10,6 +11,7 @@ mod config;
 mod digest;
 mod down;
 mod error;
+pub mod events;
 mod host;
 pub mod image;
 mod layout;

@@ -34,9 +34,15 @@ use crate::digest::Digest;
     clippy::allow_attributes_without_reason,
     reason = "generated code; the documentation is in proto/containerd/"
 )]
-pub(super) mod api {
+pub(crate) mod api {
+    pub mod containers {
+        include!(concat!(env!("OUT_DIR"), "/containerd.services.containers.v1.rs"));
+    }
     pub mod content {
         include!(concat!(env!("OUT_DIR"), "/containerd.services.content.v1.rs"));
+    }
+    pub mod events {
+        include!(concat!(env!("OUT_DIR"), "/containerd.services.events.v1.rs"));
     }
     pub mod images {
         include!(concat!(env!("OUT_DIR"), "/containerd.services.images.v1.rs"));
@@ -47,7 +53,7 @@ pub(super) mod api {
 }
 
 /// containerd keeps the images of the CRI apart from those of other clients.
-pub(super) const NAMESPACE: &str = "k8s.io";
+pub(crate) const NAMESPACE: &str = "k8s.io";
 
 /// Bytes in one message; containerd takes up to 16 MiB.
 const CHUNK: usize = 1 << 20;
@@ -85,7 +91,7 @@ pub(super) enum WriteError {
 }
 
 /// Connects to containerd's own services, which are on the socket of its CRI.
-pub(super) async fn connect(endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
     let path = endpoint.path().to_owned();
     let connector = tower::service_fn(move |_: Uri| {
         let path = path.clone();
