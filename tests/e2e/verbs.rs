@@ -446,22 +446,75 @@ fn shells_complete_live_names() {
     assert_eq!(fish("crilet inspect w"), "web\tready\n");
     assert_eq!(fish("crilet ps --wat"), "--watch\tGo on with every change\n");
     assert_eq!(fish("crilet exec web/m"), "web/main\trunning\n");
-    zsh(&host, &path);
+    zsh(
+        &host,
+        &path,
+        "crilet",
+        &[
+            ("crilet inspect w", "crilet inspect web"),
+            ("crilet exec web/m", "crilet exec web/main"),
+            ("crilet ps --wat", "crilet ps --watch"),
+            ("crilet images crilet.test/busy", "crilet images crilet.test/busybox:1"),
+        ],
+    );
+    shells_complete_crictl(&host, &path);
+}
+
+/// crictl's words, under its own name and behind crilet's.
+fn shells_complete_crictl(host: &Host, path: &str) {
+    crilet_ends_with(0, host, &["crictl", "--link", "/root"]);
+    let path = format!("/root:{path}");
+    let listed = crilet_ends_with(0, host, &["crictl", "ps", "-q", "--name", "main"]).stdout;
+    let id: String = listed.chars().take(13).collect();
+    let begun: String = id.chars().take(9).collect();
+    for (program, name) in [("crictl", "crictl"), ("crilet", "crilet crictl")] {
+        let bash = |line: &str| {
+            let script = format!(
+                "source <({program} completion bash); COMP_LINE='{line}' COMP_POINT={}\n\
+                 _{program}; echo ${{COMPREPLY[@]}}",
+                line.len()
+            );
+            let shell = host.command("bash").args(["--norc", "-c", &script]);
+            shell.env("PATH", &path).success().unwrap()
+        };
+        assert_eq!(bash(&format!("{name} exec {begun}")), format!("{id}\n"));
+        assert_eq!(bash(&format!("{name} rmi crilet.test/busy")), "crilet.test/busybox:1\n");
+        // What fish offers stands before what it says of it.
+        let fish = |line: &str| -> Vec<String> {
+            let script = format!("{program} completion fish | source; complete -C '{line}'");
+            let shell = host.command("fish").args(["--no-config", "-c", &script]);
+            let told = shell.env("PATH", &path).success().unwrap();
+            let word = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
+            told.lines().map(word).collect()
+        };
+        assert_eq!(fish(&format!("{name} ps --no-t")), ["--no-trunc"]);
+        assert_eq!(fish(&format!("{name} statsp")), ["statsp"]);
+        assert_eq!(fish(&format!("{name} ps --output=js")), ["--output=json"]);
+        assert_eq!(fish(&format!("{name} exec {begun}")), [id.as_str()]);
+        assert_eq!(fish(&format!("{name} rmi crilet.test/busy")), ["crilet.test/busybox:1"]);
+        let typed = |line: &str| format!("{name} {line}");
+        let lines = [
+            (typed(&format!("exec {begun}")), typed(&format!("exec {id}"))),
+            (typed("ps --no-t"), typed("ps --no-trunc")),
+            (typed("update-"), typed("update-runtime-config")),
+            (typed("rmi crilet.test/busy"), typed("rmi crilet.test/busybox:1")),
+            (typed("ps --output=js"), typed("ps --output=json")),
+        ];
+        let lines: Vec<_> =
+            lines.iter().map(|(typed, line)| (typed.as_str(), line.as_str())).collect();
+        zsh(host, &path, program, &lines);
+    }
 }
 
 /// A person's own: what is typed, then Tab, then a look at the line.
-fn zsh(host: &Host, path: &str) {
+fn zsh(host: &Host, path: &str, program: &str, lines: &[(&str, &str)]) {
     let zsh = host.command("zsh").args(["-f", "-i"]).env("PATH", path).env("TERM", "dumb");
     let mut terminal = zsh.on_terminal(24, 100).unwrap();
     terminal.press("PS1='ready> '; autoload -U compinit; compinit -u -D\r").unwrap();
-    terminal.press("source <(crilet completion zsh); echo lo''aded\r").unwrap();
+    let load = format!("source <({program} completion zsh); echo lo''aded\r");
+    terminal.press(&load).unwrap();
     terminal.expect("loaded\r\n").unwrap();
-    for (typed, line) in [
-        ("crilet inspect w", "crilet inspect web"),
-        ("crilet exec web/m", "crilet exec web/main"),
-        ("crilet ps --wat", "crilet ps --watch"),
-        ("crilet images crilet.test/busy", "crilet images crilet.test/busybox:1"),
-    ] {
+    for (typed, line) in lines {
         // Ctrl-A goes to the beginning, so that the whole line is shown and not done.
         terminal.press(&format!("{typed}\t\u{1}print -r -- 'li''ne' \r")).unwrap();
         terminal.expect(&format!("line {line}\r\n")).unwrap();
