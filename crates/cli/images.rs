@@ -49,11 +49,15 @@ pub(crate) async fn run(global: &Global, args: ImagesArgs) -> Result<ExitCode, C
 
 /// The id of an image that is called so.
 async fn find(client: &Client, images: &[v1::Image], name: &str) -> Result<String, CliError> {
+    let missing = || CliError::NothingNamed { kind: "image", name: name.to_owned() };
+    if name.is_empty() {
+        // containerd takes it for the beginning of any id.
+        return Err(missing());
+    }
     // The runtime knows what a short name stands for.
     if let Some(image) = client.image_status(name, false).await?.image {
         return Ok(image.id);
     }
-    let missing = || CliError::NothingNamed { kind: "image", name: name.to_owned() };
     by_id(images, name)?.map(|image| image.id.clone()).ok_or_else(missing)
 }
 

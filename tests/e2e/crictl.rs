@@ -62,6 +62,8 @@ fn the_public_suite() {
         assert_contains(&quietly(host, &[help]), &format!("crictl {help}"));
     }
     pulls(host);
+    nothing_is_meant_by_an_empty_word(host);
+    one_service_is_enough(host);
     inspections(host);
     for (command, kind) in [("rm", "containers"), ("rmp", "pods")] {
         let output = crictl(0, host, &[command, "-a"]);
@@ -94,6 +96,43 @@ fn pulls(host: &Host) {
     assert_eq!(several.as_array().unwrap().len(), 2);
     let ids = quietly(host, &["images", "--filter", "reference=127.0.0.1", "-q"]);
     assert_eq!(ids.lines().count(), 1, "{ids}");
+}
+
+/// containerd takes an empty word for the beginning of any id, of images even where it asks for one.
+fn nothing_is_meant_by_an_empty_word(host: &Host) {
+    let before = quietly(host, &["images", "-q"]);
+    for (command, error) in [
+        ("rmi", "error of removing image \\\"\\\": ImageID cannot be empty"),
+        ("start", "starting the container \\\"\\\": ID cannot be empty"),
+        ("stop", "stopping the container \\\"\\\": ID cannot be empty"),
+        ("stopp", "stopping the pod sandbox \\\"\\\": ID cannot be empty"),
+        ("update", "updating container resources for \\\"\\\": ID cannot be empty"),
+    ] {
+        let refused = crictl(1, host, &[command, ""]);
+        assert_eq!(refused.stdout, "", "{refused}");
+        assert_contains(&refused.stderr, error);
+    }
+    assert_eq!(quietly(host, &["images", "-q"]), before);
+    for verb in ["inspect", "images"] {
+        crilet_ends_with(4, host, &[verb, ""]);
+    }
+}
+
+/// A command speaks to the services that it needs; the socket of the other may be one of nobody's.
+fn one_service_is_enough(host: &Host) {
+    let nobody = "/run/nobody.sock";
+    let (no_images, no_runtime) = (["--image-endpoint", nobody], ["--runtime-endpoint", nobody]);
+    for command in ["version", "pods", "info"] {
+        quietly(host, &[&no_images[..], &[command]].concat());
+    }
+    let refused = crictl(1, host, &[&no_images[..], &["ps"]].concat());
+    assert_contains(&refused.stderr, "validate CRI v1 image API for endpoint");
+    let socket = ENDPOINT.trim_start_matches("--runtime-endpoint=");
+    let images = [&["crictl"], &no_runtime[..], &["--image-endpoint", socket, "images", "-q"]];
+    let images = crilet_ends_with(0, host, &images.concat());
+    assert_eq!(images.stdout, quietly(host, &["images", "-q"]));
+    let refused = crilet_ends_with(1, host, &[&["crictl"], &no_runtime[..], &["images"]].concat());
+    assert_contains(&refused.stderr, "validate CRI v1 image API for endpoint");
 }
 
 fn inspections(host: &Host) {

@@ -31,7 +31,13 @@ async fn all<F: Future<Output = Result<()>>>(tasks: impl IntoIterator<Item = F>)
     if words.is_empty() { Ok(()) } else { Err(Fail::Fatal(words.join("\n"))) }
 }
 
+/// Refuses an empty id, as a shell makes it of a variable that is not set: runtimes take it for the beginning of any.
+fn not_empty(id: &str, what: &str) -> Result<()> {
+    if id.is_empty() { Err(Fail::Fatal(format!("{what} cannot be empty"))) } else { Ok(()) }
+}
+
 pub(super) async fn start_one(client: &Client, id: &str) -> Result<()> {
+    not_empty(id, "ID")?;
     client.start_container(id).await?;
     print(&format!("{id}\n"))
 }
@@ -66,8 +72,10 @@ pub(super) async fn update(call: &Call) -> Result<()> {
     };
     let client = reach::client(call).await?;
     for id in ids {
+        let context = || format!("updating container resources for {id:?}");
+        not_empty(id, "ID").tried(context())?;
         let updated = client.update_container_resources(id, resources.clone()).await;
-        updated.tried(format!("updating container resources for {id:?}"))?;
+        updated.tried(context())?;
         print(&format!("{id}\n"))?;
     }
     Ok(())
@@ -75,6 +83,7 @@ pub(super) async fn update(call: &Call) -> Result<()> {
 
 async fn stop_one(client: &Client, id: &str, grace: i64) -> Result<()> {
     let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
+    not_empty(id, "ID")?;
     client.stop_container(id, grace).await?;
     print(&format!("{id}\n"))
 }
@@ -173,6 +182,7 @@ fn remove_logs(id: &str, log_path: &Path) {
 }
 
 async fn stop_pod(client: &Client, id: &str) -> Result<()> {
+    not_empty(id, "ID")?;
     client.stop_pod_sandbox(id).await?;
     print(&format!("Stopped sandbox {id}\n"))
 }
@@ -249,6 +259,7 @@ pub(super) async fn remove_images(call: &Call) -> Result<()> {
 }
 
 async fn remove_image(client: &Client, id: &str, prune: bool) -> Result<()> {
+    not_empty(id, "ImageID").tried(format!("error of removing image {id:?}"))?;
     let answer = client.image_status(id, false).await;
     let answer = answer.tried(format!("image status request for {id:?} failed"))?;
     let Some(image) = answer.image else {

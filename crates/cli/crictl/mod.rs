@@ -73,13 +73,16 @@ struct Call {
     config: crilet_crictl::config::Config,
     /// Options and arguments of the command.
     line: Parsed,
+    /// Whom the command speaks to.
+    services: reach::Services,
     /// Whether a signal wants it to end.
     interrupt: watch::Sender<bool>,
 }
 
 impl Call {
     fn new(global: Parsed, config: crilet_crictl::config::Config) -> Self {
-        Self { global, config, line: Parsed::default(), interrupt: watch::Sender::new(false) }
+        let (line, services) = (Parsed::default(), reach::Services::Both);
+        Self { global, config, line, services, interrupt: watch::Sender::new(false) }
     }
 }
 
@@ -178,6 +181,7 @@ async fn command_line(
             return schema(inner, &format!("{path} {first}"), rest);
         }
     }
+    call.services = reach::Services::of(command.name(), call.line.bool("prune"));
     match Box::pin(unless_interrupted(command.name(), &call)).await {
         Err(Fail::Help) => print(&shown),
         other => other,
@@ -249,6 +253,9 @@ fn help() -> String {
 
 fn help_for(topics: &[String]) -> Result<()> {
     let Some(topic) = topics.first() else { return print(&help()) };
+    if matches!(topic.as_str(), "-h" | "-help" | "--help") {
+        return print(&help());
+    }
     let command = commands::find(topic).ok_or_else(|| Fail::no_topic(topic))?;
     print(&flags::command_help(&format!("{NAME} {}", command.name()), command))
 }

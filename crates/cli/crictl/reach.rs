@@ -16,6 +16,27 @@ use crate::connect;
 /// What crictl takes for its timeout where none can be used.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Which of the two services a command speaks to. The socket of the other one may be one where nobody
+/// listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Services {
+    Runtime,
+    Images,
+    Both,
+}
+
+impl Services {
+    /// Those of a command; what prunes images asks which are used.
+    pub(super) fn of(command: &str, prunes: bool) -> Self {
+        match command {
+            "imagefsinfo" | "images" | "inspecti" | "pull" => Self::Images,
+            "rmi" if !prunes => Self::Images,
+            "create" | "exec" | "inspect" | "ps" | "rmi" | "run" => Self::Both,
+            _ => Self::Runtime,
+        }
+    }
+}
+
 /// The time that somebody set for a call, by flag or file.
 fn given_timeout(call: &Call) -> Option<Duration> {
     let positive = |nanoseconds: i64| u64::try_from(nanoseconds).ok().filter(|time| *time > 0);
@@ -52,8 +73,17 @@ async fn connected(call: &Call) -> Result<Client> {
         .or_else(|| endpoint(!config.runtime_endpoint.is_empty(), &config.runtime_endpoint));
     let images = endpoint(!global.text("image-endpoint").is_empty(), global.text("image-endpoint"))
         .or_else(|| endpoint(!config.image_endpoint.is_empty(), &config.image_endpoint));
+    let (given, images) = match call.services {
+        Services::Both => (given, images),
+        Services::Runtime => (given, None),
+        Services::Images => (images.or(given), None),
+    };
+    let (kind, option) = match call.services {
+        Services::Images => ("image", "--image-endpoint"),
+        _ => ("runtime", "--runtime-endpoint"),
+    };
     if given.as_deref() == Some("") {
-        return Err(Fail::fatal("--runtime-endpoint is not set"));
+        return Err(Fail::Fatal(format!("{option} is not set")));
     }
     let search = Search {
         given: given.as_deref().map(read).transpose()?,
@@ -68,7 +98,7 @@ async fn connected(call: &Call) -> Result<Client> {
         DiscoveryError::Named { cause, .. } => {
             let endpoint = given.as_deref().unwrap_or_default();
             let words = rpc(&cause);
-            Fail::Fatal(format!("validate CRI v1 runtime API for endpoint {endpoint:?}: {words}"))
+            Fail::Fatal(format!("validate CRI v1 {kind} API for endpoint {endpoint:?}: {words}"))
         }
         DiscoveryError::Images { cause } => {
             let endpoint = images.as_deref().unwrap_or_default();

@@ -181,6 +181,10 @@ async fn told(client: &Client, listed: Container) -> Result<Told, CliError> {
 
 /// Finds an image by what a runtime takes for its name, or by the beginning of its id.
 async fn find_image(client: &Client, pods: &[Pod], name: &str) -> Result<Option<Thing>, CliError> {
+    if name.is_empty() {
+        // containerd takes it for the beginning of any id.
+        return Ok(None);
+    }
     let mut answer = client.image_status(name, true).await?;
     if answer.image.is_none() {
         let images = client.list_images(None).await?;
