@@ -14,8 +14,11 @@ use super::{
     Copied, FileError, Options, Root,
     node::{Attributes, Kind, Node, Place, write_sparse},
     root::{open_beneath, reopen},
-    tree::{existing_directory, find, name, names},
+    tree::{existing_directory, find, name, names, not_too_deep},
 };
+
+/// How much of a file that does not tell how long it is goes into an archive, in bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// Writes a file, a link or a directory with all that is in it as a tar archive, under the source's name.
 ///
@@ -35,7 +38,7 @@ pub fn pack(
     let own = name(source).map_or_else(|| PathBuf::from("."), PathBuf::from);
     let within = if contents { PathBuf::from(".") } else { own };
     let builder = Builder::new(output);
-    let mut packer = Packer { root, builder, copied: Copied::default() };
+    let mut packer = Packer { root, depth: 0, builder, copied: Copied::default() };
     packer.node(&node, source, &within)?;
     packer.builder.finish().map_err(write)?;
     let mut output = packer.builder.into_inner().map_err(write)?;
@@ -53,6 +56,7 @@ fn read(cause: io::Error) -> FileError {
 
 struct Packer<'a, W: Write> {
     root: &'a Root,
+    depth: usize,
     builder: Builder<W>,
     copied: Copied,
 }
@@ -61,6 +65,16 @@ impl<W: Write> Packer<'_, W> {
     fn node(&mut self, node: &Node, source: &Path, within: &Path) -> Result<(), FileError> {
         let mut header = self.header(node);
         match node.kind {
+            Kind::File if node.size == 0 => {
+                // Files of /proc do not tell how long they are.
+                let mut data = Vec::new();
+                let failed = |cause| FileError::io("read", source, cause);
+                node.open(source)?.take(LONGEST).read_to_end(&mut data).map_err(failed)?;
+                let size = u64::try_from(data.len()).unwrap_or_default();
+                header.set_size(size);
+                self.builder.append_data(&mut header, within, data.as_slice()).map_err(write)?;
+                self.copied.bytes += size;
+            }
             Kind::File => {
                 header.set_size(node.size);
                 // A file that shrinks meanwhile is filled up: its size was written before.
@@ -72,6 +86,8 @@ impl<W: Write> Packer<'_, W> {
                 let directory = within.join("");
                 self.builder.append_data(&mut header, directory, io::empty()).map_err(write)?;
                 let open = node.open(source)?;
+                self.depth += 1;
+                not_too_deep(self.depth, source)?;
                 for name in names(&open, source)? {
                     let (source, within) = (source.join(&name), within.join(&name));
                     match Node::child(&open, &name, &source) {
@@ -79,6 +95,7 @@ impl<W: Write> Packer<'_, W> {
                         child => self.node(&child?, &source, &within)?,
                     }
                 }
+                self.depth -= 1;
             }
             Kind::Link => {
                 let target = node.target(source)?;

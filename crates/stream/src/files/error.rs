@@ -39,6 +39,22 @@ pub enum FileError {
         /// What it is about.
         path: PathBuf,
     },
+    /// A directory was to be copied to a place within itself.
+    #[error("`{}` lies within `{}`, which is to be copied", destination.display(), path.display())]
+    IntoItself {
+        /// The directory.
+        path: PathBuf,
+        /// Where to.
+        destination: PathBuf,
+    },
+    /// Directories within directories without end.
+    #[error("`{}` lies more than {most} directories deep", path.display())]
+    TooDeep {
+        /// The directory.
+        path: PathBuf,
+        /// How deep is copied.
+        most: usize,
+    },
     /// The source has no name that the copy could have.
     #[error("`{}` has no name to copy it by", path.display())]
     NoName {

@@ -55,6 +55,8 @@ pub(super) struct Node {
     pub(super) handle: OwnedFd,
     pub(super) kind: Kind,
     pub(super) size: u64,
+    /// Device and number: of no two entries the same.
+    pub(super) identity: (u64, u64),
     pub(super) attributes: Attributes,
 }
 
@@ -68,7 +70,7 @@ impl Node {
             attributes.extended = extended(&handle);
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok(Self { handle, kind, size, attributes })
+        Ok(Self { handle, kind, size, identity: (stat.st_dev, stat.st_ino), attributes })
     }
 
     /// Looks at an entry of a directory.
@@ -151,12 +153,24 @@ impl Place<'_> {
         opened.map_err(|cause| self.failed("open directory", cause))
     }
 
+    /// Refuses to put a file where a device, a socket or a FIFO is: others may need it, and it is not known
+    /// who reads it.
+    fn not_special(&self) -> Result<(), FileError> {
+        match Node::child(self.directory, self.name, self.path) {
+            Ok(Node { kind: Kind::Fifo | Kind::Other, .. }) => {
+                Err(FileError::Special { path: self.path.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Puts a file, written by `fill`, which gives how many bytes it is.
     pub(super) fn file(
         &self,
         attributes: &Attributes,
         mut fill: impl FnMut(&mut File) -> io::Result<u64>,
     ) -> Result<u64, FileError> {
+        self.not_special()?;
         let failed = |cause| FileError::io("write", self.path, cause);
         let create = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
         let (name, made) = self.beside(|name| {
@@ -293,6 +307,11 @@ fn allowed(outcome: Result<(), Errno>) -> Result<(), Errno> {
 /// Copies a file's data and leaves its holes holes. Gives its size.
 pub(super) fn copy_sparse(from: &File, to: &mut File) -> io::Result<u64> {
     let size = from.metadata()?.len();
+    if size == 0 {
+        // Files of /proc do not tell how long they are.
+        let mut reader = from;
+        return io::copy(&mut reader, to);
+    }
     let mut at = 0;
     while at < size {
         let Some(data) = seek(from, at, Whence::SeekData)? else { break };

@@ -96,6 +96,93 @@ fn holes_stay_holes_and_what_raises_privileges_stays_inside() {
 }
 
 #[test]
+fn a_directory_is_not_copied_into_itself() {
+    let (outer, root) = container();
+    let inner = outer.path().join("root");
+    fs::create_dir_all(inner.join("etc/sub/deeper")).unwrap();
+    let copy = |from: &str, to: &str| {
+        copy((&root, Path::new(from)), (&root, Path::new(to)), Options::default())
+    };
+    for (from, to) in [
+        ("/etc", "/etc/sub"),
+        ("/etc", "/etc/new"),
+        ("/etc", "/etc/sub/deeper"),
+        ("/etc/.", "/etc/sub"),
+    ] {
+        let error = copy(from, to).unwrap_err();
+        assert!(matches!(error, FileError::IntoItself { .. }), "{from} {to}: {error:?}");
+    }
+    assert!(!inner.join("etc/new").exists());
+    assert_eq!(fs::read_dir(inner.join("etc/sub")).unwrap().count(), 1);
+    // A file may go anywhere, and a directory beside itself.
+    copy("/etc/inner", "/etc/sub").unwrap();
+    copy("/etc", "/etc2").unwrap();
+    assert!(inner.join("etc2/sub/inner").exists());
+}
+
+/// Whoever works in a container cannot end us by directories without end.
+#[test]
+fn directories_without_end_are_refused() {
+    let (outer, root) = container();
+    let mut path = outer.path().join("root/deep");
+    for _ in 0..320 {
+        path.push("d");
+    }
+    fs::create_dir_all(&path).unwrap();
+    let copied = out(&root, "/deep", &outer.path().join("got"), Options::default());
+    assert!(matches!(copied, Err(FileError::TooDeep { most: 300, .. })), "{copied:?}");
+    let packed = pack((&root, Path::new("/deep")), Vec::new(), Options::default());
+    assert!(matches!(packed, Err(FileError::TooDeep { most: 300, .. })), "{packed:?}");
+    let less = format!("/deep/{}", ["d"; 21].join("/"));
+    out(&root, &less, &outer.path().join("less"), Options::default()).unwrap();
+}
+
+#[test]
+fn what_is_neither_file_nor_directory_is_written_into_here_and_never_replaced() {
+    let (outer, root) = container();
+    let got = outer.path().join("got");
+    let pipe = outer.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let reading = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    let copied = out(&root, "/etc/inner", &pipe, Options::default()).unwrap();
+    assert_eq!((copied.entries, copied.bytes), (1, 5));
+    assert_eq!(reading.join().unwrap(), "inner");
+    // As /dev/stdout is a link.
+    fs::write(&got, "something longer").unwrap();
+    let link = outer.path().join("link");
+    symlink(&got, &link).unwrap();
+    out(&root, "/etc/inner", &link, Options::default()).unwrap();
+    assert_eq!(fs::read_to_string(&got).unwrap(), "inner");
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    // In a container nobody knows who is at the other end.
+    let inside = outer.path().join("root/etc/pipe");
+    nix::unistd::mkfifo(&inside, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let to = (&root, Path::new("/etc/pipe"));
+    let refused = copy((&Root::of_host(), &got), to, Options::default());
+    assert!(matches!(refused, Err(FileError::Special { .. })), "{refused:?}");
+    assert_eq!(fs::read_dir(outer.path().join("root/etc")).unwrap().count(), 2, "nothing is left");
+}
+
+/// They say that they are empty.
+#[test]
+fn files_of_the_kernel_are_read_to_their_end() {
+    let host = Root::at(Path::new("/"));
+    let outer = tempfile::tempdir().unwrap();
+    let got = outer.path().join("got");
+    out(&host, "/proc/version", &got, Options::default()).unwrap();
+    let version = fs::read_to_string("/proc/version").unwrap();
+    assert_eq!(fs::read_to_string(&got).unwrap(), version);
+    let mut archive = Vec::new();
+    pack((&host, Path::new("/proc/version")), &mut archive, Options::default()).unwrap();
+    let mut archive = tar::Archive::new(archive.as_slice());
+    let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+    assert_eq!(std::io::read_to_string(&mut entry).unwrap(), version);
+}
+
+#[test]
 fn archives_go_there_and_back() {
     let (outer, root) = container();
     let inner = outer.path().join("root");

@@ -2,7 +2,8 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{self, File},
+    io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -28,16 +29,26 @@ pub fn copy(
     options: Options,
 ) -> Result<Copied, FileError> {
     let (node, contents) = find(from, source, options.follow)?;
-    let mut copier = Copier { from, to, options, copied: Copied::default() };
+    let mut copier = Copier { from, to, options, depth: 0, copied: Copied::default() };
     if contents {
         let directory = existing_directory(to, destination)?;
+        not_within(&directory, &node, source, destination)?;
         copier.contents(&node, source, &directory, destination)?;
         return Ok(copier.copied);
     }
     if node.kind == Kind::Other {
         return Err(FileError::Special { path: source.to_owned() });
     }
+    if node.kind == Kind::File
+        && !to.is_container()
+        && let Some(mut file) = written_into(destination)?
+    {
+        let failed = |cause| FileError::io("write", destination, cause);
+        let bytes = io::copy(&mut node.open(source)?, &mut file).map_err(failed)?;
+        return Ok(Copied { entries: 1, bytes, skipped: Vec::new() });
+    }
     let (directory, name, path) = resolve(to, destination, source, node.kind)?;
+    not_within(&directory, &node, source, &path)?;
     let place = Place { directory: directory.as_fd(), name: &name, path: &path };
     copier.node(&node, source, place)?;
     Ok(copier.copied)
@@ -55,6 +66,40 @@ pub(super) fn find(root: &Root, path: &Path, follow: bool) -> Result<(Node, bool
         return Err(FileError::NotDirectory { path: path.to_owned() });
     }
     Ok((node, contents))
+}
+
+/// What of this machine is written into instead of being replaced: a device, a FIFO, and what a link leads
+/// to, such as `/dev/stdout`. Nothing for all else.
+fn written_into(path: &Path) -> Result<Option<File>, FileError> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(None) };
+    if there.is_file() || fs::metadata(path).map_or(true, |behind| behind.is_dir()) {
+        return Ok(None);
+    }
+    let opened = File::options().write(true).truncate(true).open(path);
+    opened.map(Some).map_err(|cause| FileError::io("open", path, cause))
+}
+
+/// Refuses to copy a directory to somewhere in it.
+fn not_within(
+    directory: &OwnedFd,
+    node: &Node,
+    source: &Path,
+    destination: &Path,
+) -> Result<(), FileError> {
+    let mut above = directory.try_clone().map_err(|cause| FileError::io("open", source, cause))?;
+    let mut last = None;
+    loop {
+        let Node { handle, identity, .. } = Node::of(above, destination)?;
+        if node.kind == Kind::Directory && identity == node.identity {
+            let (path, destination) = (source.to_owned(), destination.to_owned());
+            return Err(FileError::IntoItself { path, destination });
+        }
+        if last == Some(identity) {
+            return Ok(());
+        }
+        last = Some(identity);
+        above = Node::child(&handle, OsStr::new(".."), destination)?.handle;
+    }
 }
 
 /// A directory that must be there.
@@ -106,6 +151,7 @@ struct Copier<'a> {
     from: &'a Root,
     to: &'a Root,
     options: Options,
+    depth: usize,
     copied: Copied,
 }
 
@@ -141,6 +187,8 @@ impl Copier<'_> {
         destination: &Path,
     ) -> Result<(), FileError> {
         let from = node.open(source)?;
+        self.depth += 1;
+        not_too_deep(self.depth, source)?;
         for name in names(&from, source)? {
             let (source, path) = (source.join(&name), destination.join(&name));
             let child = match Node::child(&from, &name, &source) {
@@ -151,6 +199,7 @@ impl Copier<'_> {
             let place = Place { directory: directory.as_fd(), name: &name, path: &path };
             self.node(&child, &source, place)?;
         }
+        self.depth -= 1;
         Ok(())
     }
 
@@ -165,6 +214,14 @@ impl Copier<'_> {
         }
         attributes
     }
+}
+
+/// Whoever works in a container can make directories without end: each takes three files and some of the
+/// stack.
+pub(super) fn not_too_deep(depth: usize, path: &Path) -> Result<(), FileError> {
+    const MOST: usize = 300;
+    let too_deep = || FileError::TooDeep { path: path.to_owned(), most: MOST };
+    if depth > MOST { Err(too_deep()) } else { Ok(()) }
 }
 
 impl Attributes {
