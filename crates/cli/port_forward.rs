@@ -78,6 +78,12 @@ impl std::str::FromStr for Ports {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((port, protocol)) = text.split_once('/') {
+            return Err(format!(
+                "`{protocol}` is not forwarded: expected a port of TCP without a word for it, such as \
+                 {port}; `crilet publish` knows UDP"
+            ));
+        }
         let (local, remote) = match text.split_once(':') {
             Some(("", remote)) => ("0", remote),
             Some(pair) => pair,

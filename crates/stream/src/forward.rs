@@ -68,7 +68,8 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`StreamError::NotUp`] when it is not up, [`StreamError::Namespace`] when only the namespace will
-    /// do and cannot be entered.
+    /// do and cannot be entered, [`StreamError::Connect`] when it must be the runtime's streams and they
+    /// cannot be reached or their certificate is not trusted.
     pub async fn new(
         client: Client,
         tls: TlsFiles,
@@ -90,7 +91,18 @@ impl Forwarder {
             Route::Spdy | Route::WebSocket => Way::Runtime(route),
         };
         let pid = pod.details.and_then(|details| details.pid);
-        Ok(Self { client, tls, sandbox_id: sandbox_id.to_owned(), pid, way })
+        let forwarder = Self { client, tls, sandbox_id: sandbox_id.to_owned(), pid, way };
+        if let Way::Runtime(_) = forwarder.way {
+            forwarder.reach().await?;
+        }
+        Ok(forwarder)
+    }
+
+    /// Whether anybody can connect to the runtime's streams: that is told once and now, not at each
+    /// connection that comes.
+    async fn reach(&self) -> Result<(), StreamError> {
+        let url = self.client.port_forward(&self.sandbox_id, &[]).await?;
+        dial(&Address::parse(&url)?, &self.tls).await.map(drop)
     }
 
     /// Connects to a port on the pod's localhost.
