@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crilet_cri::Client;
+use crilet_cri::{Client, CriError};
 use crilet_runtime::events::{Events, EventsError};
 use tokio::{
     sync::mpsc,
@@ -87,12 +87,23 @@ async fn listen(client: Client, sender: mpsc::Sender<Heard>) {
             Err(_) => break,
         }
     }
-    let Ok(mut events) = client.container_events().await else { return };
-    while let Ok(Some(event)) = events.next().await {
-        if sender.send(event.into()).await.is_err() {
-            return;
+    while !sender.is_closed() {
+        match pass_on_of_cri(&client, &sender).await {
+            Err(error) if !error.is_unreachable() => return,
+            _ => sleep(PAUSE).await,
         }
     }
+}
+
+/// As [`pass_on`], the CRI's own events.
+async fn pass_on_of_cri(client: &Client, sender: &mpsc::Sender<Heard>) -> Result<(), CriError> {
+    let mut events = client.container_events().await?;
+    while let Some(event) = events.next().await? {
+        if sender.send(event.into()).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Passes containerd's own events on until it ends them or nobody asks.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crilet_testkit::{Host, Registry, RegistryOptions, Terminal, wait_until};
+use crilet_testkit::{
+    Host, Registry, RegistryOptions, Service, SystemContainerd, Terminal, wait_until,
+};
 
 use crate::support::{
     assert_contains, crilet, crilet_ends_with, host_with_containerd, push_busybox,
@@ -48,13 +50,14 @@ fn two_pods(host: &Host) {
 
 #[test]
 fn things_are_inspected_listed_and_measured() {
-    let (host, _containerd) = host_with_containerd();
+    let (host, mut containerd) = host_with_containerd();
     two_pods(&host);
     inspected(&host);
     listed(&host);
     listed_without_asking(&host);
     measured(&host);
     happened(&host);
+    let _again = came_and_went(&host, &mut containerd);
     crilet_ends_with(0, &host, &["rm", "web", "--grace", "0", "db"]);
 }
 
@@ -329,50 +332,61 @@ fn happened(host: &Host) {
     })
     .unwrap();
     assert!(!watch.log().contains("\"pod\":\"web\""), "{}", watch.log());
-    came_and_went(host);
 }
 
-/// What is made and removed at once is told, each step with what is to be known of it.
-fn came_and_went(host: &Host) {
+/// What is made and removed at once is told, each step with what is to be known of it. Gives the containerd
+/// that runs now.
+fn came_and_went(host: &Host, containerd: &mut SystemContainerd) -> Service {
     let pod = "metadata: {name: flash, namespace: default, uid: flash-uid}\n";
     host.write("/root/flash/pod.yaml", pod).unwrap();
     let container = "metadata: {name: main}\nimage: {image: 'crilet.test/busybox:1'}\n\
                      command: [sh, -c, 'exit 5']\n";
     host.write("/root/flash/main.yaml", container).unwrap();
     let watch = crilet(host, &["events", "-w", "-o", "json"]).spawn().unwrap();
+    says(&watch, "\"pod\":\"web\"");
+    lives_are_told(host, &watch).unwrap();
+    // What is heard goes on over a restart of the runtime, from when it is heard again.
+    containerd.kill().unwrap();
+    says(&watch, "the runtime went away");
+    let again = host.command("containerd").spawn().unwrap();
+    wait_until("lives after a restart", BOUND, || lives_are_told(host, &watch)).unwrap();
+    again
+}
+
+fn says(watch: &Service, text: &str) {
+    wait_until(text, BOUND, || {
+        let log = watch.log();
+        if log.contains(text) { Ok(()) } else { Err(log) }
+    })
+    .unwrap();
+}
+
+/// Makes a pod whose containers are removed at once, and says what is told of it if that is not all.
+fn lives_are_told(host: &Host, watch: &Service) -> Result<(), String> {
     let told = || -> Vec<serde_json::Value> {
         let log = watch.log();
         let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
         events.filter(|event: &serde_json::Value| event["pod"] == "flash").collect()
     };
-    wait_until("the first look", BOUND, || {
-        let log = watch.log();
-        if log.contains("\"pod\":\"web\"") { Ok(()) } else { Err(log) }
-    })
-    .unwrap();
+    let before = told().len();
     let lives = "set -e; crictl() { $0 crictl \"$@\"; }; cd /root/flash; pod=$(crictl runp pod.yaml)\n\
                  for times in 1 2 3; do id=$(crictl create $pod main.yaml pod.yaml); crictl start $id; \
                  crictl rm -f $id; done; crictl rmp -f $pod";
-    host.command("sh").args(["-c", lives, CRILET]).success().unwrap();
-    wait_until("the end of the pod", BOUND, || {
-        let told = told();
-        let is_gone = |event: &serde_json::Value| event["message"] == "the pod was removed";
-        if told.iter().any(is_gone) { Ok(()) } else { Err(format!("{told:#?}")) }
-    })
-    .unwrap();
-    let told = told();
-    let reasons: Vec<_> = told.iter().map(|event| event["reason"].as_str().unwrap()).collect();
+    let lived = host.command("sh").args(["-c", lives, CRILET]).success();
+    lived.map_err(|error| format!("{error:#}"))?;
     let life = ["Created", "Started", "Exited", "Removed"];
     let lives = [&["Created"][..], &life, &life, &life, &["Stopped", "Removed"]].concat();
-    assert_eq!(reasons, lives, "{told:#?}");
-    let ends = told.iter().filter(|event| event["reason"] == "Exited");
-    for end in ends {
+    let whole = wait_until("all of it", Duration::from_secs(5), || {
+        let told = told().split_off(before);
+        let reasons: Vec<_> = told.iter().map(|event| event["reason"].as_str().unwrap()).collect();
+        if reasons == lives { Ok(told) } else { Err(format!("{told:#?}")) }
+    });
+    for end in whole.map_err(|error| format!("{error:#}"))? {
         let message = end["message"].as_str().unwrap();
-        assert!(
-            message == "failed, exit code 5" || message.starts_with("killed (SIGKILL)"),
-            "{end}"
-        );
+        let is_known = message == "failed, exit code 5" || message.starts_with("killed (SIGKILL)");
+        assert!(is_known || end["reason"] != "Exited", "{end}");
     }
+    Ok(())
 }
 
 #[test]

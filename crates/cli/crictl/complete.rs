@@ -64,7 +64,12 @@ async fn read(words: &[String], place: &Place<'_>, names: Names) -> Option<Vec<C
     let before = words.split_last().map(|(_, before)| before).unwrap_or_default();
     let global = flags::parse(GLOBAL, false, before, &connect::text_variable).ok()?;
     let config = config::load(&global).ok()?;
-    let client = reach::client(&Call::new(global, config)).await.ok()?;
+    let mut call = Call::new(global, config);
+    call.services = match names {
+        Names::Images => reach::Services::Images,
+        Names::Pods { .. } | Names::Containers(_) => reach::Services::Runtime,
+    };
+    let client = reach::client(&call).await.ok()?;
     let word = place.beginning().strip_prefix(place.prefix()).unwrap_or_default();
     let mut found = match names {
         Names::Pods { ready } => pods(&client, ready, word).await?,
