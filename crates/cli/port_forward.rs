@@ -172,8 +172,9 @@ fn given_twice(ports: &[Ports]) -> Option<u16> {
     local.into_iter().find(|local| !seen.insert(*local))
 }
 
-/// Each connection takes two files.
-fn allow_many_files() {
+/// Lets this process open as many files as the machine allows: each connection takes two, and each file
+/// that a follower of logs has still to read takes one.
+pub(crate) fn allow_many_files() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap_or_default();

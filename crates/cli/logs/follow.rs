@@ -10,7 +10,7 @@ use crilet_log::{
 use crilet_pod::sync::marks;
 
 use super::{LogsArgs, told};
-use crate::{errors::CliError, output};
+use crate::{errors::CliError, output, port_forward};
 
 /// Follows the logs of containers until these have ended.
 pub(super) async fn run(
@@ -30,6 +30,7 @@ pub(super) async fn run(
 
 /// Follows a file; nothing tells when its writer ends.
 pub(super) fn run_file(args: &LogsArgs, query: Query, log: LogFile) -> Result<ExitCode, CliError> {
+    port_forward::allow_many_files();
     let watch = Watch::start().map_err(|cause| CliError::Start { cause })?;
     let (follow, control) = Follow::new(Arc::new(watch), query, args.renderer());
     control.add(Followed { log, name: Name::default() }, None);
@@ -40,6 +41,8 @@ type Reader = tokio::task::JoinHandle<Result<Counts, LogError>>;
 
 /// Reads and writes on a thread of its own: whoever takes the output may be slow.
 fn start(args: &LogsArgs, query: Query) -> Result<(Reader, Control), CliError> {
+    // Every file that is rotated away before it is read stays open.
+    port_forward::allow_many_files();
     let watch = Watch::start().map_err(|cause| CliError::Start { cause })?;
     let (follow, control) = Follow::new(Arc::new(watch), query, args.renderer());
     Ok((tokio::task::spawn_blocking(move || follow.run(&mut output::stream())), control))

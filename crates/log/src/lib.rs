@@ -33,3 +33,12 @@ pub use rotate::{
     Situation, Step, Why, choose, plan,
 };
 pub use when::{InvalidTime, read_when};
+
+/// So many cases of a property that takes long, or as many as `PROPTEST_CASES` asks for.
+#[cfg(test)]
+fn test_cases(usual: u32) -> proptest::test_runner::Config {
+    // proptest has read the variable into its default.
+    let asked = proptest::test_runner::Config::default();
+    let cases = if asked.cases == 256 { usual } else { asked.cases };
+    proptest::test_runner::Config { cases, ..asked }
+}

@@ -121,6 +121,17 @@ impl Directory {
         Ok((stat.st_dev, stat.st_ino))
     }
 
+    /// The directory that has its place by now, if somebody has put another one there. Links on the way
+    /// are followed only where root, or the user of this process, has made them.
+    pub(crate) fn successor(&self) -> Option<Self> {
+        let there = nix::sys::stat::stat(&self.path).ok()?;
+        if self.id().ok()? == (there.st_dev, there.st_ino) {
+            return None;
+        }
+        let other = Self::open_below(&self.path, Path::new("")).ok()?;
+        (other.id().ok()? != self.id().ok()?).then_some(other)
+    }
+
     /// What there is under a name; nothing when there is nothing. A link is not followed.
     pub(crate) fn meta(&self, name: &OsStr) -> io::Result<Option<Meta>> {
         match fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW) {

@@ -20,7 +20,7 @@ use crate::{
     files::has_writer,
     read::{
         Counts, Filter, Form, Lines, LogFile, Name, Next, Output, Query, Renderer, Snapshot,
-        Source, begin, by_time,
+        Source, begin, begin_at_end, by_time,
     },
 };
 
@@ -147,8 +147,11 @@ impl Follow {
             let mut more = by_time(&mut self.logs, &mut output)?;
             more &= output.push()?;
             let mut moved = false;
+            let timely = !self.query.filter.is_past();
+            // Those that are there when it begins come with the first message.
+            self.closed |= !timely && !self.logs.is_empty();
             for log in &mut self.logs {
-                moved |= log.conclude()?;
+                moved |= log.conclude(&self.watch, timely)?;
             }
             if !more || self.closed && self.logs.iter().all(|log| log.done) {
                 return self.finish(output);
@@ -238,11 +241,15 @@ impl Log {
             query.filter = Filter { since: since.max(query.filter.since), ..query.filter };
             query.tail = None;
         }
-        let source = begin(&snapshot, &query, true).map_err(failed)?.endless();
+        let source = match query.tail {
+            Some(0) => begin_at_end(&snapshot, &query.filter),
+            _ => begin(&snapshot, &query, true),
+        };
+        let source = source.map_err(failed)?.endless();
         let trail = Trail::new(&snapshot).map_err(failed)?;
         let watched = watch.add(trail, Arc::clone(waker));
         // What came before the watch was set.
-        watched.lock().look().map_err(failed)?;
+        watch.look(&watched).map_err(failed)?;
         Ok(Self { log: log.clone(), source, watched, ended: false, done: false, quiet: 0, read: 0 })
     }
 
@@ -262,7 +269,8 @@ impl Log {
     }
 
     /// After a round: goes to the next file once this one is done for ever; tells whether it did.
-    fn conclude(&mut self) -> Result<bool, LogError> {
+    /// Where no line can be `timely` any more, what is there is all that is read.
+    fn conclude(&mut self, watch: &Watch, timely: bool) -> Result<bool, LogError> {
         self.done |= self.source.is_over();
         let read = self.source.cursor().read_offset();
         self.quiet = if read == self.read { self.quiet.saturating_add(1) } else { 0 };
@@ -270,12 +278,14 @@ impl Log {
         if self.done || self.has_more() {
             return Ok(false);
         }
-        let mut trail = self.watched.lock();
-        let looked = trail.look();
-        let is_last = trail.next.is_empty();
-        drop(trail);
+        let looked = watch.look(&self.watched);
+        let is_last = self.watched.lock().next.is_empty();
         if is_last {
             looked.map_err(|cause| self.log.failed(cause))?;
+        }
+        if is_last && !timely {
+            self.source.end();
+            return Ok(true);
         }
         // In this order: once nobody writes the file, it has all that it will ever have.
         if is_last && !self.ended || self.may_grow() || self.has_more() {

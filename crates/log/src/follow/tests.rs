@@ -222,7 +222,7 @@ impl Follower {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(crate::test_cases(12))]
 
     #[test]
     fn followers_miss_and_repeat_nothing(
@@ -265,6 +265,98 @@ proptest! {
                 String::from_utf8_lossy(&expected)
             );
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::test_cases(24))]
+
+    /// What a follower gives of a log whose writer has ended is what a reader gives, whatever is asked.
+    #[test]
+    fn followers_and_readers_give_the_same(
+        acts in proptest::collection::vec(any_act(), 1..12),
+        tail in proptest::option::of(1_u64..80),
+        since in proptest::option::of(0_i64..120),
+        until in proptest::option::of(0_i64..200),
+        limit in proptest::option::of(0_u64..900),
+        grep in prop_oneof![Just(None), Just(Some("1")), Just(Some("^part")), Just(Some("7$"))],
+        other: bool,
+    ) {
+        let mut bed = Bed::new();
+        acts.iter().for_each(|act| bed.act(act));
+        let log = bed.log();
+        drop(bed.file);
+        let nanoseconds = |milliseconds: i64| milliseconds * 1_000_000;
+        let grep = grep.map(|pattern| crate::Grep::new(pattern, false).unwrap());
+        let stream = other.then_some(crate::format::Stream::Stdout);
+        let filter = crate::Filter {
+            stream,
+            since: since.map(nanoseconds),
+            until: until.map(nanoseconds),
+            grep,
+        };
+        let query = Query { filter, tail, limit };
+        let mut renderer = Renderer::new(Form::Raw, true);
+        renderer.add(&Name::default());
+        let mut read = Vec::new();
+        crate::read(std::slice::from_ref(&log), &query, &mut renderer, &mut read).unwrap();
+        let watch = Arc::new(Watch::start().unwrap());
+        let (follow, control) = Follow::new(watch, query, Renderer::new(Form::Raw, true));
+        let number = control.add(Followed { log, name: Name::default() }, None);
+        control.ended(number);
+        control.close();
+        let mut followed = Vec::new();
+        follow.run(&mut followed).unwrap();
+        prop_assert_eq!(String::from_utf8(followed), String::from_utf8(read));
+    }
+}
+
+/// A follower may run before it hears of the first log.
+#[test]
+fn a_time_that_is_past_ends_a_follower_once_it_has_read() {
+    let mut bed = Bed::new();
+    bed.act(&Act::Write(3));
+    let watch = Arc::new(Watch::start().unwrap());
+    let filter = crate::Filter { until: Some(2_000_000), ..crate::Filter::default() };
+    let query = Query { filter, ..Query::default() };
+    let (follow, control) = Follow::new(watch, query, Renderer::new(Form::Raw, false));
+    let thread = std::thread::spawn(move || {
+        let mut out = Vec::new();
+        follow.run(&mut out).map(|_| out)
+    });
+    std::thread::park_timeout(std::time::Duration::from_millis(100));
+    // Its writer goes on, and writes nothing.
+    control.add(Followed { log: bed.log(), name: Name::default() }, None);
+    assert_eq!(thread.join().unwrap().unwrap(), b"line 0\nline 1\n");
+}
+
+/// Whoever moves the directory away takes the log with it; the runtime makes another one.
+#[test]
+fn a_directory_in_the_place_of_another_is_followed() {
+    for polling in [false, true] {
+        let mut bed = Bed::new();
+        let place = bed.path("place");
+        fs::create_dir(&place).unwrap();
+        let log = LogFile::new(Arc::new(Directory::open(&place).unwrap()), "0.log");
+        bed.file = append(&place.join("0.log"));
+        bed.act(&Act::Write(3));
+        let watch = Arc::new(if polling { Watch::polling() } else { Watch::start() }.unwrap());
+        let follower = Follower::start(&watch, log, false);
+        follower.wait_for(&bed.expected);
+        for (round, name) in ["first", "second"].into_iter().enumerate() {
+            fs::rename(&place, bed.path(name)).unwrap();
+            bed.act(&Act::Write(2));
+            if round == 1 {
+                fs::remove_dir_all(bed.path(name)).unwrap();
+            }
+            fs::create_dir(&place).unwrap();
+            bed.file = append(&place.join("0.log"));
+            bed.act(&Act::Write(2));
+            follower.wait_for(&bed.expected);
+        }
+        drop(bed.file);
+        let (seen, _) = follower.end();
+        assert_eq!(String::from_utf8(seen), String::from_utf8(bed.expected), "polling {polling}");
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Trail {
     pub(crate) next: VecDeque<Held>,
     /// Files that were gone before they could be opened.
     pub(crate) missed: u64,
+    /// Whether the log is in another directory than the one that is watched.
+    moved: bool,
 }
 
 impl Trail {
@@ -63,6 +65,7 @@ impl Trail {
             newest: snapshot.newest,
             next: VecDeque::new(),
             missed: 0,
+            moved: false,
         };
         trail.last_id = trail.last.as_deref().map(id).transpose()?;
         Ok(trail)
@@ -72,8 +75,26 @@ impl Trail {
         &self.log
     }
 
-    /// Opens the files that came since the last look, if any.
+    /// Whether the log went to another directory since this was asked the last time.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Opens the files that came since the last look, if any, and turns to another directory that was
+    /// put into the place of the log's, once the runtime writes there.
     pub(crate) fn look(&mut self) -> io::Result<()> {
+        self.look_here()?;
+        let Some(successor) = self.log.directory().successor() else { return Ok(()) };
+        if successor.meta(self.log.name())?.is_some_and(|live| live.is_file) {
+            self.log = LogFile::new(Arc::new(successor), self.log.name());
+            // All of its files were made after those of the one before.
+            (self.newest, self.moved) = (None, true);
+            self.look_here()?;
+        }
+        Ok(())
+    }
+
+    fn look_here(&mut self) -> io::Result<()> {
         let live = self.log.directory().meta(self.log.name())?;
         if live.map(|live| live.id) == self.last_id {
             return Ok(());

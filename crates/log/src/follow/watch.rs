@@ -16,7 +16,7 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor},
+    sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor},
 };
 
 use super::trail::Trail;
@@ -68,6 +68,12 @@ impl Watched {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Trail> {
         self.trail.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Looks for new files; tells as well whether another directory has to be watched.
+    fn look(&self) -> (io::Result<()>, bool) {
+        let mut trail = self.lock();
+        (trail.look(), trail.take_moved())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +93,28 @@ struct Shared {
 impl Shared {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches the directory of a log; tells whether inotify does. Otherwise it is polled.
+    fn watch_directory(&self, watched: &Arc<Watched>) -> bool {
+        let directory = watched.lock().log().directory().kernel_path();
+        let flags = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MOVED_FROM
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_ONLYDIR;
+        let weak = Arc::downgrade(watched);
+        let mut table = self.table();
+        match self.inotify.as_ref().map(|inotify| inotify.add_watch(&directory, flags)) {
+            Some(Ok(descriptor)) => {
+                table.directories.entry(descriptor).or_default().push(weak);
+                true
+            }
+            _ => {
+                table.polled.push(weak);
+                false
+            }
+        }
     }
 }
 
@@ -132,24 +160,24 @@ impl Watch {
 
     /// Watches a log: its new files are opened as they come.
     pub(crate) fn add(&self, trail: Trail, waker: Arc<Waker>) -> Arc<Watched> {
-        let directory = trail.log().directory().kernel_path();
         let watched = Arc::new(Watched { trail: Mutex::new(trail), waker });
-        let flags = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_MOVED_TO
-            | AddWatchFlags::IN_MOVED_FROM
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_ONLYDIR;
-        let weak = Arc::downgrade(&watched);
-        let mut table = self.shared.table();
-        match self.shared.inotify.as_ref().map(|inotify| inotify.add_watch(&directory, flags)) {
-            Some(Ok(descriptor)) => table.directories.entry(descriptor).or_default().push(weak),
-            _ => {
-                table.polled.push(weak);
-                drop(table);
-                self.nudge();
-            }
-        }
+        self.follow_directory(&watched);
         watched
+    }
+
+    /// Opens what is new of a log, wherever its directory is by now.
+    pub(crate) fn look(&self, watched: &Arc<Watched>) -> io::Result<()> {
+        let (looked, moved) = watched.look();
+        if moved {
+            self.follow_directory(watched);
+        }
+        looked
+    }
+
+    fn follow_directory(&self, watched: &Arc<Watched>) {
+        if !self.shared.watch_directory(watched) {
+            self.nudge();
+        }
     }
 
     /// Makes the thread take note of what was added.
@@ -213,31 +241,38 @@ fn run(shared: &Shared, end: &PipeReader) {
 /// Takes all events there are.
 fn events(shared: &Shared) {
     let Some(inotify) = &shared.inotify else { return };
+    while let Ok(events) = inotify.read_events() {
+        take(shared, inotify, events);
+    }
+}
+
+fn take(shared: &Shared, inotify: &Inotify, events: Vec<InotifyEvent>) {
     let mut changed: Vec<Arc<Watched>> = Vec::new();
     let mut table = shared.table();
-    while let Ok(events) = inotify.read_events() {
-        for event in events {
-            if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                let all = table.directories.values().flatten();
-                changed.extend(all.filter_map(Weak::upgrade));
-            } else if let Some(watched) = table.directories.get_mut(&event.wd) {
-                watched.retain(|weak| weak.strong_count() > 0);
-                changed.extend(watched.iter().filter_map(Weak::upgrade));
-                if event.mask.contains(AddWatchFlags::IN_IGNORED) {
-                    table.directories.remove(&event.wd);
-                } else if watched.is_empty() {
-                    table.directories.remove(&event.wd);
-                    inotify.rm_watch(event.wd).unwrap_or_default();
-                }
-            } else if let Some(wakers) = table.files.remove(&event.wd) {
-                wakers.iter().filter_map(Weak::upgrade).for_each(|waker| waker.wake());
+    for event in events {
+        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            let all = table.directories.values().flatten();
+            changed.extend(all.filter_map(Weak::upgrade));
+            // Whose event was among those that are lost has no watch any more.
+            let files = std::mem::take(&mut table.files).into_values().flatten();
+            files.filter_map(|waker| waker.upgrade()).for_each(|waker| waker.wake());
+        } else if let Some(watched) = table.directories.get_mut(&event.wd) {
+            watched.retain(|weak| weak.strong_count() > 0);
+            changed.extend(watched.iter().filter_map(Weak::upgrade));
+            if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+                table.directories.remove(&event.wd);
+            } else if watched.is_empty() {
+                table.directories.remove(&event.wd);
+                inotify.rm_watch(event.wd).unwrap_or_default();
             }
+        } else if let Some(wakers) = table.files.remove(&event.wd) {
+            wakers.iter().filter_map(Weak::upgrade).for_each(|waker| waker.wake());
         }
     }
     drop(table);
     changed.sort_by_key(Arc::as_ptr);
     changed.dedup_by_key(|watched| Arc::as_ptr(watched));
-    changed.iter().for_each(look);
+    changed.iter().for_each(|watched| look(shared, watched));
 }
 
 fn look_at_polled(shared: &Shared) {
@@ -246,11 +281,34 @@ fn look_at_polled(shared: &Shared) {
         table.polled.retain(|weak| weak.strong_count() > 0);
         table.polled.iter().filter_map(Weak::upgrade).collect()
     };
-    polled.iter().for_each(look);
+    polled.iter().for_each(|watched| look(shared, watched));
 }
 
-fn look(watched: &Arc<Watched>) {
+fn look(shared: &Shared, watched: &Arc<Watched>) {
     // What fails here is tried again by the reader, which can tell somebody.
-    drop(watched.lock().look());
+    let (_, moved) = watched.look();
+    if moved {
+        shared.watch_directory(watched);
+    }
     watched.waker.wake();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Events that the kernel has dropped may have been anybody's.
+    #[test]
+    fn a_queue_that_ran_over_wakes_all() {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let wd = inotify.add_watch(file.path(), AddWatchFlags::IN_MODIFY).unwrap();
+        let shared = Shared { inotify: None, table: Mutex::default() };
+        let wakers = [Waker::new(|| ()), Waker::new(|| ())];
+        shared.table().files.insert(wd, wakers.iter().map(Arc::downgrade).collect());
+        let mask = AddWatchFlags::IN_Q_OVERFLOW;
+        take(&shared, &inotify, vec![InotifyEvent { wd, mask, cookie: 0, name: None }]);
+        assert!(wakers.iter().all(|waker| waker.is_woken()));
+        assert!(shared.table().files.is_empty(), "they are armed anew when they have looked");
+    }
 }

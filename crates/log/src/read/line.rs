@@ -20,6 +20,14 @@ pub struct Filter {
     pub grep: Option<Grep>,
 }
 
+impl Filter {
+    /// Whether no line that is still to be written is wanted, by the clock of now.
+    pub(crate) fn is_past(&self) -> bool {
+        let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        self.until.is_some_and(|until| now.saturating_sub(DISORDER) > until)
+    }
+}
+
 /// A line, or a piece of one that is longer than what is held.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {

@@ -31,7 +31,7 @@ pub use line::{Counts, Filter, Line};
 use merge::Whole;
 pub(crate) use merge::{Lines, Output, by_time};
 pub use render::{Form, Name, Renderer};
-pub(crate) use search::{begin, first_since, place_in_file};
+pub(crate) use search::{begin, begin_at_end, first_since, place_in_file};
 pub use segment::LogFile;
 pub(crate) use segment::{FORMS, Input, Snapshot, decompress, id};
 pub(crate) use source::{Next, Source};

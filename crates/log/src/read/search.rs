@@ -49,6 +49,18 @@ pub(crate) fn begin(snapshot: &Snapshot, query: &Query, timed: bool) -> io::Resu
     Ok(source(segment, offset, &query.filter))
 }
 
+/// Begins where only what is still to come is read. A line whose end is not there yet is, whole.
+pub(crate) fn begin_at_end(snapshot: &Snapshot, filter: &Filter) -> io::Result<Source> {
+    let segments = snapshot.segments.len();
+    // One that was renamed a moment ago may still be written.
+    let last = segments.saturating_sub(1);
+    let (from, offset) = match plain(snapshot, last) {
+        Some((file, length)) => (last, boundary(&file, length)?),
+        None => (segments, 0),
+    };
+    Ok(Source::of(snapshot, from..segments, offset, filter.clone(), true))
+}
+
 /// Lines, with all pieces of each.
 fn count(mut source: Source) -> io::Result<u64> {
     let mut lines = 0;
@@ -136,16 +148,20 @@ fn plain(snapshot: &Snapshot, segment: usize) -> Option<(Arc<File>, u64)> {
 /// The last place at or before `near` where a line begins and no line of either stream is open.
 fn boundary(file: &File, near: u64) -> io::Result<u64> {
     let mut place = line_start(file, near)?;
-    loop {
+    while place > 0 {
         let begin = place.saturating_sub(BLOCK);
-        let block = read_at(file, begin, place - begin)?;
-        let Some(earlier) = open_before(&block) else { return Ok(place) };
-        let earlier = begin + as_u64(earlier);
-        if earlier == 0 {
-            return Ok(0);
+        let mut block = read_at(file, begin, place - begin)?;
+        // From one fragment to the one before it, for as long as enough stands before these.
+        loop {
+            let Some(earlier) = open_before(&block) else { return Ok(begin + as_u64(block.len())) };
+            block.truncate(earlier);
+            place = begin + as_u64(earlier);
+            if begin > 0 && as_u64(earlier) < BLOCK / 2 {
+                break;
+            }
         }
-        place = earlier;
     }
+    Ok(0)
 }
 
 /// Where the last fragment in a block begins that no later record of its stream goes on; the block

@@ -42,6 +42,11 @@ impl LogFile {
         &self.directory
     }
 
+    /// Whether its name is that of a compressed file, and so no log that is written.
+    pub fn is_archive(&self) -> bool {
+        super::compression(&self.name).is_some()
+    }
+
     /// The name of the live file.
     pub fn name(&self) -> &OsStr {
         &self.name

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     files::{Directory, Form as FileForm, Stamp},
-    format::Stream,
+    format::{Stream, parse_time},
 };
 
 /// A line that a container wrote.
@@ -127,7 +127,7 @@ fn completed(lines: &[Written], choices: &[bool]) -> Vec<(i64, Stream, Vec<u8>)>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(crate::test_cases(96))]
 
     #[test]
     fn what_was_written_is_read(
@@ -293,6 +293,23 @@ fn a_line_without_end_comes_in_pieces() {
         assert_eq!(read_raw(&log, &Query { filter, ..Query::default() }).0, b"next\n");
         assert_eq!(read_raw(&log, &Query { tail: Some(1), ..Query::default() }).0, b"next\n");
     }
+}
+
+/// A container that never ends its line, by a runtime that writes what comes as it comes.
+#[test]
+fn a_line_of_a_million_fragments_is_searched_once() {
+    let record = "2026-01-02T03:04:05.123456789Z stdout P .\n";
+    let text = record.repeat(1_000_000);
+    let (_scratch, log) = log_of(&[(text.into_bytes(), FileForm::Plain)]);
+    let dots = [".".repeat(1_000_000).as_bytes(), b"\n"].concat();
+    for tail in [1, 10] {
+        let (read, counts) = read_raw(&log, &Query { tail: Some(tail), ..Query::default() });
+        assert!(read == dots, "{} bytes", read.len());
+        assert_eq!((counts.lines, counts.broken), (1, 0));
+    }
+    let since = Some(parse_time(b"2026-01-02T03:04:05Z").unwrap());
+    let filter = Filter { since, ..Filter::default() };
+    assert!(read_raw(&log, &Query { filter, ..Query::default() }).0 == dots);
 }
 
 #[test]
