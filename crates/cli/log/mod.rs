@@ -52,8 +52,8 @@ async fn logs(client: &Client, targets: &[String]) -> Result<Vec<ContainerLog>, 
         output::say(&format!("{}: {}", skipped.path.display(), skipped.cause));
     }
     for log in &logs {
-        for setting in &log.invalid {
-            output::say(&format!("{}: annotation {setting}", log.log.path().display()));
+        for complaint in log.complaints() {
+            output::say(&format!("{}: {complaint}", log.log.path().display()));
         }
     }
     Ok(logs)

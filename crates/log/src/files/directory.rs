@@ -46,6 +46,15 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Why something is not to be touched: it is nobody's log, or it is somewhere else as well.
+    pub(crate) fn strange(&self) -> Option<&'static str> {
+        match self {
+            Self { is_file: false, .. } => Some("is no regular file"),
+            Self { links: 2.., .. } => Some("has another name elsewhere (a hard link)"),
+            _ => None,
+        }
+    }
+
     fn new(stat: &FileStat) -> Self {
         let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
@@ -66,6 +75,8 @@ impl Meta {
 pub(crate) struct Space {
     pub(crate) total: u64,
     pub(crate) available: u64,
+    /// Whether a file can be made; one that counts no files always can.
+    pub(crate) takes_files: bool,
 }
 
 /// A directory, held open.
@@ -205,7 +216,11 @@ impl Directory {
     pub(crate) fn space(&self) -> io::Result<Space> {
         let stat = fstatvfs(&self.handle)?;
         let unit = stat.fragment_size();
-        Ok(Space { total: stat.blocks() * unit, available: stat.blocks_available() * unit })
+        Ok(Space {
+            total: stat.blocks() * unit,
+            available: stat.blocks_available() * unit,
+            takes_files: stat.files() == 0 || stat.files_available() > 0,
+        })
     }
 }
 

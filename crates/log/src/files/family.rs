@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     io,
 };
@@ -66,6 +66,8 @@ pub struct Family {
     pub strange: Vec<Strange>,
     /// Whether that is what stands at the live file's place.
     pub live_is_strange: bool,
+    /// Stamps of which a name is so: no other file gets one of these.
+    pub taken: BTreeSet<Stamp>,
 }
 
 impl Family {
@@ -95,8 +97,13 @@ impl Family {
         for name in directory.names()? {
             let Some(kind) = kind_of(log, &name) else { continue };
             let Some(meta) = directory.meta(&name)? else { continue };
-            if let Some(why) = strange(meta) {
-                family.live_is_strange |= kind == Kind::Live;
+            if let Some(why) = meta.strange() {
+                match kind {
+                    Kind::Live => family.live_is_strange = true,
+                    Kind::Temporary(stamp) | Kind::Rotated(stamp, _) => {
+                        family.taken.insert(stamp);
+                    }
+                }
                 family.strange.push(Strange { name, why });
                 continue;
             }
@@ -135,20 +142,24 @@ impl Family {
         self.rotated.last().map(|rotated| rotated.stamp).max(unfinished)
     }
 
+    /// The stamp of a rotation at a local time: after all there are, and no name of it taken.
+    pub fn next_stamp(&self, wall: jiff::civil::DateTime) -> Stamp {
+        let mut stamp = Stamp::after(self.newest(), wall);
+        while self.taken.contains(&stamp) {
+            let next = Stamp::after(Some(stamp), wall);
+            if next == stamp {
+                break;
+            }
+            stamp = next;
+        }
+        stamp
+    }
+
     /// Bytes of all files.
     pub fn size(&self) -> u64 {
         let rotated: u64 = self.rotated.iter().map(Rotated::size).sum();
         let temporary: u64 = self.temporary.iter().map(|(_, meta)| meta.size).sum();
         self.live.map_or(0, |live| live.size) + rotated + temporary
-    }
-}
-
-/// Why something is not to be touched: it is nobody's log, or it is somewhere else as well.
-fn strange(meta: Meta) -> Option<&'static str> {
-    match meta {
-        Meta { is_file: false, .. } => Some("is no regular file"),
-        Meta { links: 2.., .. } => Some("has another name elsewhere (a hard link)"),
-        _ => None,
     }
 }
 
@@ -194,5 +205,6 @@ mod tests {
         let strange: Vec<_> =
             family.strange.iter().map(|strange| strange.name.to_str().unwrap()).collect();
         assert_eq!(strange, ["0.log.20250101-000000", "0.log.20250101-000001.gz"]);
+        assert!(family.taken.into_iter().eq(["20250101-000000", "20250101-000001"].map(stamp)));
     }
 }

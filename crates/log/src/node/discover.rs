@@ -9,6 +9,7 @@ use std::{
 
 use crilet_cri::inventory::{Container, ContainerState, Pod};
 
+use super::event::Problem;
 use crate::{
     files::Directory,
     read::LogFile,
@@ -43,6 +44,18 @@ pub struct ContainerLog {
     pub invalid: Vec<InvalidSetting>,
     /// Whether the pod is a kubelet's, which rotates its logs itself.
     pub kubelets: bool,
+}
+
+impl ContainerLog {
+    /// What is wrong with annotations of the pod and the container.
+    pub fn complaints(&self) -> impl Iterator<Item = Problem> {
+        let writer = self.writers.first();
+        let of = writer
+            .map_or_else(String::new, |writer| format!("{}/{}", writer.pod, writer.container));
+        self.invalid
+            .iter()
+            .map(move |cause| Problem::Setting { of: of.clone(), cause: cause.clone() })
+    }
 }
 
 /// A log that cannot be reached.

@@ -75,8 +75,13 @@ pub enum Event {
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// An annotation that cannot be used; the default counts.
-    #[error("annotation {0}")]
-    Setting(crate::rotate::InvalidSetting),
+    #[error("annotation {cause}, of `{of}`")]
+    Setting {
+        /// The pod or the container of a pod: `namespace/pod/container`.
+        of: String,
+        /// Which, and what is wrong with it.
+        cause: crate::rotate::InvalidSetting,
+    },
     /// Something that is not touched.
     #[error("`{name}` {why}; it is left alone")]
     Strange {
@@ -103,6 +108,9 @@ pub enum Problem {
     /// A file was not compressed; it is as it was.
     #[error("not compressed")]
     Compress(#[source] CompressError),
+    /// The live file of a container that has ended has another name.
+    #[error("cannot give it its name back")]
+    PutBack(#[source] io::Error),
     /// A file cannot be removed.
     #[error("cannot remove a file")]
     Remove(#[source] io::Error),

@@ -40,8 +40,16 @@ pub struct Need {
 impl Need {
     /// Whether something has to go.
     pub fn is_short(&self) -> bool {
+        self.is_over() || self.rooms.values().any(|room| room.free < room.floor)
+    }
+
+    /// Whether what is on one file system has to make room: for all logs together, or for that.
+    pub fn is_short_on(&self, device: u64) -> bool {
+        self.is_over() || self.rooms.get(&device).is_some_and(|room| room.free < room.floor)
+    }
+
+    fn is_over(&self) -> bool {
         self.budget.is_some_and(|budget| self.total > budget)
-            || self.rooms.values().any(|room| room.free < room.floor)
     }
 }
 
@@ -94,6 +102,14 @@ mod tests {
         let (chosen, after) = choose(all, need);
         assert_eq!(chosen, [(2, Why::Space)]);
         assert!(!after.is_short());
+    }
+
+    #[test]
+    fn a_full_file_system_is_no_reason_to_make_room_on_another_one() {
+        let full = Need { total: 100, budget: Some(100), rooms: rooms(&[(1, 1000), (2, 4)], 50) };
+        assert!(full.is_short() && full.is_short_on(2) && !full.is_short_on(1));
+        let over = Need { total: 101, ..full };
+        assert!(over.is_short_on(1) && over.is_short_on(2));
     }
 
     proptest! {

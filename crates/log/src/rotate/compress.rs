@@ -56,7 +56,9 @@ pub(crate) fn compress(
     let temporary = Kind::temporary_name(log.name(), stamp);
     let source = open_finished(directory, &plain)?;
     pass(hook, Point::Begin)?;
-    let written = write_archive(directory, &temporary, &source, compression, hook)
+    // What has this name already is somebody else's, and stays.
+    let target = directory.create_file(&temporary, 0o600)?;
+    let written = write_archive(target, &source, compression, hook)
         .and_then(|()| verify(directory, &temporary, &source, compression, hook));
     let renamed = written.and_then(|()| {
         pass(hook, Point::Verified)?;
@@ -132,14 +134,12 @@ fn is_still(directory: &Directory, name: &OsStr, file: &File) -> io::Result<bool
 }
 
 fn write_archive(
-    directory: &Directory,
-    name: &OsStr,
+    target: File,
     source: &File,
     compression: Compression,
     hook: &impl Hook,
 ) -> Result<(), CompressError> {
     let meta = source.metadata()?;
-    let target = directory.create_file(name, 0o600)?;
     pass(hook, Point::Created)?;
     // Not everybody may give files away; then the archive is this process's own.
     nix::unistd::fchown(&target, Some(meta.uid().into()), Some(meta.gid().into()))

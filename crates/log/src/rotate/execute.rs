@@ -6,8 +6,8 @@ use crilet_cri::CriError;
 
 use super::Step;
 use crate::{
-    files::{Compression, Form, Kind, Stamp},
-    read::LogFile,
+    files::{Form, Kind, Stamp},
+    read::{FORMS, LogFile},
 };
 
 /// Makes whoever writes a log write a new file.
@@ -103,20 +103,29 @@ pub(crate) async fn rotate(
     pass(hook, Point::Reopened)
 }
 
-/// Removes what a step says.
+/// Gives a rotated file the live file's name back; where somebody writes a new one, that is as good.
+pub(crate) fn put_back(log: &LogFile, stamp: Stamp) -> io::Result<()> {
+    match log.directory().rename(&Form::Plain.name(log.name(), stamp), log.name()) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a step says. What was planted under one of these names is left where it is.
 pub(crate) fn remove(log: &LogFile, step: Step) -> io::Result<()> {
-    let directory = log.directory();
-    match step {
-        Step::RemoveUnfinished(stamp) => {
-            directory.remove(&Kind::temporary_name(log.name(), stamp))?;
-        }
+    let names = match step {
+        Step::RemoveUnfinished(stamp) => vec![Kind::temporary_name(log.name(), stamp)],
+        // The plain file last: while it is there, nothing is lost.
         Step::Remove(stamp, _) => {
-            for compression in [Compression::Gzip, Compression::Zstd] {
-                directory.remove(&Form::Archive(compression).name(log.name(), stamp))?;
-            }
-            directory.remove(&Form::Plain.name(log.name(), stamp))?;
+            FORMS.iter().rev().map(|form| form.name(log.name(), stamp)).collect()
         }
-        _ => {}
+        _ => Vec::new(),
+    };
+    let directory = log.directory();
+    for name in names {
+        if directory.meta(&name)?.is_some_and(|meta| meta.strange().is_none()) {
+            directory.remove(&name)?;
+        }
     }
     Ok(())
 }

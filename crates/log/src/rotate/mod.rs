@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Whoever is killed in between leaves one of these, and the next plan goes on from it: a live file
-//! that is missing is reopened, a `.tmp` is removed, and of two forms of one file the archive stays
+//! that is missing is reopened, or gets its name back where the container has ended; a `.tmp` is removed, and of two forms of one file the archive stays
 //! only if it reads back as the plain one.
 
 mod budget;
@@ -24,7 +24,7 @@ mod tests;
 pub use budget::{Candidate, Need, Room, choose};
 pub use compress::CompressError;
 pub(crate) use compress::{compress, settle};
-pub(crate) use execute::{Hook, NoHook, Point, remove, rotate};
+pub(crate) use execute::{Hook, NoHook, Point, put_back, remove, rotate};
 pub use execute::{Reopen, RotateError};
 pub(crate) use lock::{Lock, Locks};
 pub use plan::{Situation, Step, Why, plan};

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::Policy;
-use crate::files::{Compression, Family, Stamp};
+use crate::files::{Compression, Family, Rotated, Stamp};
 
 /// A live file that is smaller than this is not rotated to make room: there is none to be had.
 const WORTHWHILE: u64 = 1 << 20;
@@ -50,6 +50,8 @@ pub enum Step {
     Settle(Stamp),
     /// Makes the runtime write a new live file where there is none.
     Reopen,
+    /// Gives a rotated file the live file's name back.
+    PutBack(Stamp),
     /// Renames the live file and makes the runtime write a new one.
     Rotate(Stamp),
     /// Compresses a rotated file.
@@ -85,12 +87,17 @@ pub fn plan(family: &Family, policy: &Policy, situation: &Situation) -> Vec<Step
     }
     let double = kept.iter().filter(|rotated| rotated.forms.len() > 1);
     steps.extend(double.map(|rotated| Step::Settle(rotated.stamp)));
-    steps.extend(rotation);
+    let back = if situation.running { None } else { put_back(family, &kept) };
+    steps.extend(rotation.or_else(|| back.map(Step::PutBack)));
 
     let Some(compression) = policy.compression else { return steps };
     // The newest first: it will be there the longest.
     for (number, rotated) in kept.iter().rev().enumerate() {
         let Some(plain) = rotated.plain().filter(|_| rotated.forms.len() == 1) else { continue };
+        // An archive could not be written beside what has one of its names.
+        if family.taken.contains(&rotated.stamp) || back == Some(rotated.stamp) {
+            continue;
+        }
         let is_newest = number == 0 && !rotates;
         let rested = age_of(plain.modified, situation.now) >= policy.compress_after;
         // While the live file is missing the newest one is what the runtime writes.
@@ -116,7 +123,18 @@ fn rotation(family: &Family, policy: &Policy, situation: &Situation) -> Option<S
     let too_old = policy.max_age.is_some_and(|age| oldest.is_some_and(|oldest| oldest > age));
     let in_the_way = situation.pressed && live.size >= WORTHWHILE;
     let rotate = live.size > 0 && (too_large || too_old || in_the_way);
-    rotate.then(|| Step::Rotate(Stamp::after(family.newest(), situation.wall)))
+    rotate.then(|| Step::Rotate(family.next_stamp(situation.wall)))
+}
+
+/// The file that was renamed by somebody who was killed before the runtime wrote a new one, when the
+/// container has ended meanwhile and nobody ever will: others read only what has the live file's name.
+fn put_back(family: &Family, kept: &[&Rotated]) -> Option<Stamp> {
+    if family.live.is_some() || family.live_is_strange {
+        return None;
+    }
+    let newest = kept.last()?;
+    let is_plain = newest.forms.len() == 1 && newest.plain().is_some();
+    (is_plain && family.newest() == Some(newest.stamp)).then_some(newest.stamp)
 }
 
 /// Zero for what is in the future.

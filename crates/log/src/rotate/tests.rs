@@ -210,7 +210,7 @@ fn any_act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(crate::test_cases(96))]
 
     /// Nothing is lost while the policy has room for it; once it has not, only the oldest is.
     #[test]
@@ -302,6 +302,104 @@ fn the_plan_is_that_of_a_kubelet() {
         !small.iter().any(|step| matches!(step, Step::Rotate(_))),
         "there is nothing to be had"
     );
+}
+
+/// Killed between renaming and reopening, and the container has ended before anybody came.
+#[test]
+fn a_live_file_that_nobody_will_write_again_gets_its_name_back() {
+    let (scratch, log, container) = bed();
+    container.write(9);
+    assert!(pass(&log, &policy(9), &container, 0, &DiesAt::new(u32::MAX)));
+    container.write(9);
+    assert!(!pass(&log, &policy(9), &container, 1, &DiesAt::new(1)));
+    let family = log.family().unwrap();
+    assert_eq!((family.live, family.rotated.len()), (None, 2), "{family:#?}");
+    let now = SystemTime::now() + Duration::from_secs(100);
+    let wall = jiff::civil::date(2026, 1, 1).at(0, 0, 9, 0);
+    let situation = Situation { now, wall, running: false, oldest: None, pressed: false };
+    let steps = plan(&family, &policy(9), &situation);
+    let newest = family.newest().unwrap();
+    let older = Step::Compress(family.rotated[0].stamp, Compression::Gzip);
+    assert_eq!(steps, [Step::PutBack(newest), older]);
+    put_back(&log, newest).unwrap();
+    assert!(scratch.path().join("0.log").exists());
+    assert_eq!(content(&log), *container.expected.lock().unwrap());
+    assert_eq!(plan(&log.family().unwrap(), &policy(9), &situation), [older], "once is enough");
+}
+
+/// Names for every second to come, of things that are not touched.
+#[test]
+fn names_that_are_taken_are_passed_over() {
+    let (scratch, log, container) = bed();
+    let plant = |name: &str| {
+        std::os::unix::fs::symlink("elsewhere", scratch.path().join(format!("0.log.{name}")))
+            .unwrap();
+    };
+    let taken = ["20260101-120000", "20260101-120000_001.gz", "20260101-120000_002.tmp"];
+    taken.into_iter().for_each(plant);
+    for round in 0..3 {
+        container.write(20);
+        assert!(pass(&log, &policy(9), &container, round, &DiesAt::new(u32::MAX)));
+    }
+    let family = log.family().unwrap();
+    let stamps: Vec<_> = family.rotated.iter().map(|rotated| rotated.stamp.to_string()).collect();
+    assert_eq!(stamps, ["20260101-120000_003", "20260101-120001", "20260101-120002"]);
+    assert_eq!(family.strange.len(), taken.len());
+    assert_eq!(content(&log), *container.expected.lock().unwrap());
+}
+
+/// Somebody changes what stands under the names of a log while they are handled: nothing outside of
+/// its directory is touched or shown, and nothing waits.
+#[test]
+fn names_that_change_all_the_time_lead_nowhere() {
+    let (scratch, log, container) = bed();
+    let outside = tempfile::tempdir().unwrap();
+    let secret = outside.path().join("secret");
+    fs::write(&secret, "1970-01-01T00:00:00Z stdout F the secret\n").unwrap();
+    let before = fs::metadata(&secret).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut turn = 0_usize;
+            while !stop.load(Ordering::Relaxed) {
+                turn += 1;
+                let stamp = format!("0.log.20260101-12000{}", turn % 10);
+                for extension in ["", ".gz", ".tmp", ".zst"] {
+                    let name = scratch.path().join(format!("{stamp}{extension}"));
+                    // What is there is a log's, or what was planted before; either may fail to go.
+                    let gone = if name.is_dir() && !name.is_symlink() {
+                        fs::remove_dir(&name)
+                    } else if turn.is_multiple_of(3) {
+                        fs::remove_file(&name)
+                    } else {
+                        Ok(())
+                    };
+                    let planted = match (turn + extension.len()) % 4 {
+                        0 => std::os::unix::fs::symlink(&secret, &name),
+                        1 => fs::hard_link(&secret, &name),
+                        2 => fs::create_dir(&name),
+                        _ => nix::unistd::mkfifo(&name, nix::sys::stat::Mode::S_IRWXU)
+                            .map_err(Into::into),
+                    };
+                    drop((gone, planted));
+                }
+            }
+        });
+        for round in 0..300 {
+            container.write(8);
+            let mut policy = policy(4);
+            policy.compression = policy.compression.filter(|_| round % 2 == 0);
+            pass(&log, &policy, &container, round % 10, &DiesAt::new(u32::MAX));
+            let text = String::from_utf8(content(&log)).unwrap();
+            assert!(!text.contains("secret"), "round {round}: {text}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let after = fs::metadata(&secret).unwrap();
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "1970-01-01T00:00:00Z stdout F the secret\n");
+    assert_eq!(before.permissions(), after.permissions());
+    let left = fs::read_dir(outside.path()).unwrap().count();
+    assert_eq!(left, 1, "nothing was made outside");
 }
 
 #[test]

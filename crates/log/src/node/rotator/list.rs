@@ -110,12 +110,12 @@ impl Rotator {
     /// Looks after new logs, and no longer after those that are gone.
     pub(super) fn take_logs(&mut self, found: Vec<ContainerLog>) {
         let mut kept = BTreeSet::new();
-        for mut log in found {
+        for log in found {
             if log.kubelets && !self.config.kubelets {
                 continue;
             }
-            for setting in std::mem::take(&mut log.invalid) {
-                self.tell_once(Some(log.log.path()), Problem::Setting(setting));
+            for complaint in log.complaints() {
+                self.tell_once(Some(log.log.path()), complaint);
             }
             let Ok((device, inode)) = log.log.directory().id() else { continue };
             let key = (device, inode, log.log.name().to_owned());

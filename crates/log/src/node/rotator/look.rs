@@ -28,6 +28,12 @@ impl Rotator {
                 return self.tell_once(Some(log.path()), Problem::Look(cause));
             }
         };
+        let running = state.found.writers.iter().any(|writer| writer.running);
+        if live.is_none() && running {
+            // Where somebody has put another directory into the place of this one, the runtime writes
+            // there from the next reopening on.
+            (self.next_list, self.next_discovery) = (now, now);
+        }
         let size = live.map_or(0, |live| live.size);
         match &mut state.growth {
             Some(growth) => growth.look(size, now),
@@ -51,10 +57,8 @@ impl Rotator {
         let running = state.found.writers.iter().any(|writer| writer.running);
         let wait = match &state.growth {
             _ if !running => THOROUGH,
-            Some(growth) if growth.is_silent() => match silent(&self.watch, state) {
-                true => THOROUGH,
-                false => UNWATCHED,
-            },
+            Some(growth) if growth.is_silent() && silent(&self.watch, state) => THOROUGH,
+            // Without inotify nobody tells when it begins to grow again.
             Some(growth) => growth.next_look(limit),
             None => TURN,
         };

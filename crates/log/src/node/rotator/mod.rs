@@ -33,7 +33,7 @@ use crate::{
     error::LogError,
     files::Stamp,
     follow::{Waker, Watch},
-    rotate::{Locks, Policy, Reopen},
+    rotate::{Locks, Need, Policy, Reopen},
 };
 
 /// Between two looks at what a plan depends on besides the live file: ages, leftovers.
@@ -129,7 +129,8 @@ pub struct Rotator {
     next_discovery: Instant,
     next_space: Instant,
     next_complaint: Instant,
-    pressed: bool,
+    /// What is missing, when there is nothing left to remove.
+    pressed: Option<Need>,
     told: BTreeSet<String>,
     poked: Arc<Notify>,
     gone: GonePods,
@@ -214,7 +215,7 @@ impl Rotator {
             next_discovery: now,
             next_space: now,
             next_complaint: now,
-            pressed: false,
+            pressed: None,
             told: BTreeSet::new(),
             gone: GonePods::new(Arc::clone(&poked)),
             leftovers: Vec::new(),

@@ -23,7 +23,7 @@ impl Rotator {
         self.forget_for_room();
         let need = self.need();
         if !need.is_short() {
-            self.pressed = false;
+            self.pressed = None;
             return;
         }
         let (families, candidates) = self.candidates();
@@ -37,10 +37,10 @@ impl Rotator {
             }
             self.refresh(key, false);
         }
-        self.pressed = after.is_short();
-        if self.pressed && !removed {
-            self.press().await;
+        if after.is_short() && !removed {
+            self.press(&after).await;
         }
+        self.pressed = Some(after).filter(Need::is_short);
     }
 
     /// Removes logs of pods that have been gone for long enough.
@@ -61,15 +61,12 @@ impl Rotator {
     fn forget_for_room(&mut self) {
         while !self.leftovers.is_empty() {
             let need = self.need();
-            let crowded =
-                |device| need.rooms.get(&device).is_some_and(|room| room.free < room.floor);
-            let over = need.budget.is_some_and(|budget| need.total > budget);
-            let Some(place) = self.leftovers.iter().position(|left| over || crowded(left.device))
-            else {
-                return;
-            };
+            let helps = |left: &Leftover| need.is_short_on(left.device);
+            let Some(place) = self.leftovers.iter().position(helps) else { return };
             let left = self.leftovers.remove(place);
-            let why = if crowded(left.device) { Why::Space } else { Why::Budget };
+            let room = need.rooms.get(&left.device);
+            let crowded = room.is_some_and(|room| room.free < room.floor);
+            let why = if crowded { Why::Space } else { Why::Budget };
             self.forget(&left, why);
         }
     }
@@ -82,15 +79,17 @@ impl Rotator {
         }
     }
 
-    /// Nothing is left to remove: the largest live file becomes a rotated one, which can be.
-    pub(super) async fn press(&mut self) {
+    /// Nothing is left to remove: the largest live file, of those that take the room that is missing,
+    /// becomes a rotated one, which can be.
+    pub(super) async fn press(&mut self, need: &Need) {
         let now = Instant::now();
         if now >= self.next_complaint {
             self.next_complaint = now + COMPLAINT;
             self.tell(Event::Problem { log: None, problem: Problem::Full });
         }
         let size = |state: &State| state.growth.map_or(0, |growth| growth.size());
-        let ready = self.logs.iter().filter(|(_, state)| now >= state.retry);
+        let ready =
+            self.logs.iter().filter(|(key, state)| now >= state.retry && need.is_short_on(key.0));
         let largest = ready.max_by_key(|(_, state)| size(state)).map(|(key, _)| key.clone());
         if let Some(key) = largest {
             self.act(&key, true).await;
@@ -112,7 +111,12 @@ impl Rotator {
             if let Ok(space) = state.found.log.directory().space() {
                 let floor =
                     self.config.min_free.unwrap_or_else(|| (space.total / 50).min(256 << 20));
-                need.rooms.insert(key.0, Room { free: space.available, floor });
+                // Whatever is free, nothing can be rotated where no file can be made: one has to go.
+                let (free, floor) = match space.takes_files {
+                    true => (space.available, floor),
+                    false => (space.available.min(floor.saturating_sub(1)), floor.max(1)),
+                };
+                need.rooms.insert(key.0, Room { free, floor });
             }
         }
         need

@@ -1,5 +1,7 @@
 //! Doing what a plan says.
 
+use std::time::Duration;
+
 use crilet_cri::Client;
 use tokio::time::Instant;
 
@@ -8,7 +10,9 @@ use crate::{
     files::{Family, Rotated, Stamp},
     node::compressor::{Done, Job},
     node::event::{Event, Problem},
-    rotate::{CompressError, Lock, NoHook, Reopen as _, RotateError, Step, remove, rotate},
+    rotate::{
+        CompressError, Lock, NoHook, Reopen as _, RotateError, Step, put_back, remove, rotate,
+    },
 };
 
 impl Rotator {
@@ -31,7 +35,8 @@ impl Rotator {
                 self.rotate(key, stamp, size).await
             }
             Step::Reopen => self.reopen(key).await,
-            Step::Compress(..) if self.pressed => false,
+            Step::PutBack(stamp) => self.put_back(&log, stamp),
+            Step::Compress(..) if self.is_pressed(key) => false,
             Step::Compress(stamp, compression) => {
                 self.compressor.add(job(stamp, compression, false));
                 false
@@ -61,6 +66,22 @@ impl Rotator {
                 true
             }
         }
+    }
+
+    /// Whether there is no room for an archive beside its original.
+    fn is_pressed(&self, key: &Key) -> bool {
+        self.pressed.as_ref().is_some_and(|need| need.is_short_on(key.0))
+    }
+
+    fn put_back(&mut self, log: &crate::LogFile, stamp: Stamp) -> bool {
+        match put_back(log, stamp) {
+            Ok(()) => self.tell(Event::Recovered { log: log.path(), stamp }),
+            Err(cause) => {
+                let problem = Problem::PutBack(cause);
+                self.tell_once(Some(log.path()), problem);
+            }
+        }
+        true
     }
 
     pub(super) fn remove(&mut self, log: &crate::LogFile, step: Step, stamp: Stamp, size: u64) {
@@ -111,8 +132,13 @@ impl Rotator {
     }
 
     pub(super) fn succeeded(&mut self, key: &Key) {
-        if let Some(state) = self.logs.get_mut(key) {
+        let Some(state) = self.logs.get_mut(key) else { return };
+        let log = &state.found.log;
+        if matches!(log.directory().meta(log.name()), Ok(Some(_))) {
             state.failures = 0;
+        } else {
+            // It was written elsewhere: another directory has the place of this one.
+            state.put_off();
         }
     }
 
@@ -120,9 +146,7 @@ impl Rotator {
     pub(super) fn failed(&mut self, key: &Key, cause: RotateError) {
         self.next_list = Instant::now();
         let Some(state) = self.logs.get_mut(key) else { return };
-        let again = RETRY.saturating_mul(1 << state.failures.min(10)).min(LONGEST_RETRY);
-        state.failures = state.failures.saturating_add(1);
-        state.retry = Instant::now() + again;
+        let again = state.put_off();
         let log = Some(state.found.log.path());
         self.tell(Event::Problem { log, problem: Problem::Rotate { again, cause } });
     }
@@ -158,6 +182,16 @@ impl Rotator {
             }
         }
         self.refresh(&job.key, false);
+    }
+}
+
+impl State {
+    /// Lets a log alone for a while, twice as long each time; gives how long.
+    fn put_off(&mut self) -> Duration {
+        let again = RETRY.saturating_mul(1 << self.failures.min(10)).min(LONGEST_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        self.retry = Instant::now() + again;
+        again
     }
 }
 
