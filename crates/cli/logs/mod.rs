@@ -6,6 +6,7 @@ mod select;
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
+use crilet_core::ErrorChain;
 use crilet_log::{
     Counts, Filter, Form, Grep, LogError, LogFile, Query, Renderer, files::Directory,
     format::Stream, wanted::read_chosen,
@@ -132,24 +133,32 @@ pub(crate) async fn run(global: &Global, args: LogsArgs) -> Result<ExitCode, Cli
     }
     let client = connect::client(global).await?;
     let selection = select::Selection { targets: &args.targets, previous: args.previous };
-    let chosen = select::choose(&client, &selection, args.colors()).await?;
-    if args.follow {
-        return follow::run(client, &args, query, chosen).await;
+    let (chosen, refused) = select::choose(&client, &selection, args.colors()).await?;
+    for error in &refused {
+        output::say(&format!("warning: left out: {}", ErrorChain(error)));
     }
-    told(read_chosen(chosen, &query, args.renderer(), &mut output::stream()))
+    let status = match args.follow {
+        true => follow::run(client, &args, query, chosen).await?,
+        false => told(read_chosen(chosen, &query, args.renderer(), &mut output::stream()))?,
+    };
+    Ok(if refused.is_empty() { status } else { ExitCode::FAILURE })
 }
 
 fn read_path(args: &LogsArgs, query: &Query, path: &std::path::Path) -> Result<ExitCode, CliError> {
     let failed = |cause| CliError::Logs(LogError::Read { path: path.to_owned(), cause });
     let full = std::fs::canonicalize(path).map_err(failed)?;
-    let invalid = || failed(io::ErrorKind::IsADirectory.into());
-    let (parent, name) = full.parent().zip(full.file_name()).ok_or_else(invalid)?;
-    if !full.metadata().map_err(failed)?.is_file() {
-        return Err(invalid());
+    let directory = || failed(io::ErrorKind::IsADirectory.into());
+    let (parent, name) = full.parent().zip(full.file_name()).ok_or_else(directory)?;
+    match full.metadata().map_err(failed)? {
+        kind if kind.is_dir() => return Err(directory()),
+        kind if kind.is_file() => {}
+        // A pipe or a device has no end, or does something when it is read.
+        _ => return Err(failed(io::Error::other("is no regular file"))),
     }
     let directory = Directory::open(parent).map_err(failed)?;
     let log = LogFile::new(Arc::new(directory), name);
-    if args.follow {
+    // What is compressed grows no more.
+    if args.follow && !log.is_archive() {
         return follow::run_file(args, query.clone(), log);
     }
     let mut renderer = args.renderer();

@@ -8,7 +8,7 @@ use crilet_cri::{
 };
 use crilet_log::{
     LogError,
-    wanted::{Chosen, generations, of_pod, of_target, set_prefixes},
+    wanted::{Chosen, generations, of_pod, of_target, readable, set_prefixes},
 };
 
 use crate::{
@@ -26,12 +26,13 @@ pub(crate) struct Selection<'a> {
     pub(crate) previous: bool,
 }
 
-/// Finds the logs that are wanted, and opens their directories.
+/// Finds the logs that are wanted, and opens their directories. Those that cannot be opened are left
+/// out, and told beside the others, while there are any.
 pub(crate) async fn choose(
     client: &Client,
     selection: &Selection<'_>,
     colors: bool,
-) -> Result<Vec<Chosen>, CliError> {
+) -> Result<(Vec<Chosen>, Vec<LogError>), CliError> {
     let pods = inventory::read(client, Detail::Lists).await?;
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
     let mut chosen = Vec::new();
@@ -57,18 +58,30 @@ pub(crate) async fn choose(
         containers: generations(&containers, selection.previous),
         ..pod.clone()
     });
+    let mut refused = Vec::new();
     for pod in inventory::describe(client, trimmed.collect(), Detail::LogPaths).await? {
-        chosen.extend(open(client, pod, selection.previous).await?);
+        match open(client, pod, selection.previous).await {
+            Ok(found) => chosen.extend(found),
+            Err(CliError::Logs(error)) => refused.push(error),
+            Err(error) => return Err(error),
+        }
     }
-    if chosen.is_empty() && !selection.targets.is_empty() {
+    if chosen.is_empty() && refused.is_empty() && !selection.targets.is_empty() {
         let target = selection.targets.join(" ");
         return Err(CliError::NoLog { target, previous: selection.previous });
     }
     // A pod and one of its containers may be named both.
     let mut seen = BTreeSet::new();
     chosen.retain(|chosen| chosen.is_shared() || seen.insert(chosen.log.path()));
+    let (mut chosen, unreadable) = readable(chosen);
+    refused.extend(unreadable);
+    if chosen.is_empty()
+        && let Some(error) = refused.pop()
+    {
+        return Err(CliError::Logs(error));
+    }
     set_prefixes(&mut chosen, colors);
-    Ok(chosen)
+    Ok((chosen, refused))
 }
 
 /// Opens the logs of a pod by their paths alone. Only where there is a link on the way it matters which

@@ -40,7 +40,7 @@ pub fn of_directory(path: &Path, pod: &str, wanted: Option<&str>, previous: bool
     names
         .filter_map(|container| {
             let directory = Directory::open_below(path, Path::new(container)).ok()?;
-            let mut attempts = attempts(directory.path());
+            let mut attempts = attempts(&directory);
             attempts.sort_unstable_by(|a, b| b.cmp(a));
             let attempt = attempts.get(usize::from(previous))?;
             let log = LogFile::new(Arc::new(directory), format!("{attempt}.log"));
@@ -50,10 +50,9 @@ pub fn of_directory(path: &Path, pod: &str, wanted: Option<&str>, previous: bool
 }
 
 /// Numbers of the containers that have a log in a directory, rotated away or not.
-fn attempts(directory: &Path) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+fn attempts(directory: &Directory) -> Vec<u32> {
     let number = |name: &str| name.split_once(".log")?.0.parse().ok();
-    let names = entries.flatten().map(|entry| entry.file_name());
+    let names = directory.names().unwrap_or_default().into_iter();
     let mut attempts: Vec<u32> = names.filter_map(|name| number(name.to_str()?)).collect();
     attempts.sort_unstable();
     attempts.dedup();
@@ -63,10 +62,16 @@ fn attempts(directory: &Path) -> Vec<u32> {
 /// The log of the container before one of this attempt: `N-1.log` beside `N.log`.
 pub(super) fn before(log: &LogFile, attempt: u32) -> Option<LogFile> {
     let before = attempt.checked_sub(1)?;
+    between(log, before, attempt).pop()
+}
+
+/// The logs of containers from one attempt up to that of `log`, beside it, whose files are there.
+pub(super) fn between(log: &LogFile, from: u32, attempt: u32) -> Vec<LogFile> {
     if log.name() != OsStr::new(&format!("{attempt}.log")) {
-        return None;
+        return Vec::new();
     }
-    attempts(log.directory().path()).contains(&before).then_some(())?;
-    let directory = Directory::open(log.directory().path()).ok()?;
-    Some(LogFile::new(Arc::new(directory), format!("{before}.log")))
+    let found =
+        attempts(log.directory()).into_iter().filter(|found| (from..attempt).contains(found));
+    // The very directory that was opened, whatever its path leads to by now.
+    found.map(|found| LogFile::new(Arc::clone(&log.directory), format!("{found}.log"))).collect()
 }

@@ -17,6 +17,24 @@ use crate::{
     read::{Snapshot, read_snapshots},
 };
 
+/// Leaves out logs that cannot be opened, such as one in whose place a link was put, while there are
+/// others; with what the kernel said of them.
+pub fn readable(chosen: Vec<Chosen>) -> (Vec<Chosen>, Vec<LogError>) {
+    let mut refused = Vec::new();
+    if chosen.len() < 2 {
+        return (chosen, refused);
+    }
+    let mut kept = Vec::new();
+    for chosen in chosen {
+        match Snapshot::of_log(&chosen.log) {
+            // What is not there may come.
+            Ok(_) | Err(LogError::Missing { .. }) => kept.push(chosen),
+            Err(error) => refused.push(error),
+        }
+    }
+    (kept, refused)
+}
+
 /// Reads what was chosen. A log that is not there is left out, and the others are read.
 ///
 /// # Errors

@@ -7,8 +7,8 @@ use crilet_cri::{
     inventory::{self, Container, ContainerState, Detail, Pod},
 };
 
-use super::Chosen;
-use crate::{Control, Followed, Name, locate};
+use super::{Chosen, gone::between};
+use crate::{Control, Followed, LogFile, Name, locate};
 
 /// How often the runtime is asked whether the containers still run.
 const ASK: Duration = Duration::from_millis(500);
@@ -87,16 +87,13 @@ impl Tracker {
         let mut described: BTreeMap<String, Option<Pod>> = BTreeMap::new();
         for tracked in self.tracked.iter_mut().filter(|tracked| !tracked.over) {
             let pod = pods.iter().find(|pod| Some(&pod.id) == tracked.pod.as_ref());
-            let own = tracked.container.clone();
-            let current = pod.zip(own.as_ref()).and_then(|(pod, own)| {
-                pod.containers.iter().rev().find(|container| container.name == own.name)
-            });
-            let (Some(pod), Some(own), Some(current)) = (pod, own, current) else {
+            let (Some(pod), Some(own)) = (pod, tracked.container.clone()) else {
                 tracked.end(&self.control);
                 continue;
             };
-            let is_other = current.id != own.id;
-            if !is_other && current.state != ContainerState::Exited {
+            let next = successors(pod, &own);
+            let known = pod.containers.iter().find(|container| container.id == own.id);
+            if next.is_empty() && known.is_some_and(|own| own.state != ContainerState::Exited) {
                 continue;
             }
             let full = match described.get(&pod.id) {
@@ -107,16 +104,29 @@ impl Tracker {
                 }
             };
             match full {
-                Some(full) if is_other => {
-                    let words = tracked.restarted(&full, &current.id, &self.control);
-                    words.into_iter().for_each(&mut self.told);
+                Some(full) if !next.is_empty() => {
+                    for id in next {
+                        let words = tracked.restarted(&full, &id, &self.control);
+                        words.into_iter().for_each(&mut self.told);
+                    }
                 }
-                Some(full) if (self.is_made_again)(&full, &own) => {}
+                Some(full) if known.is_some() && (self.is_made_again)(&full, &own) => {}
                 _ => tracked.end(&self.control),
             }
         }
         Ok(())
     }
+}
+
+/// Ids of the containers that came after one, the oldest first: one that crashes at once may have come
+/// and gone between two questions.
+fn successors(pod: &Pod, own: &Container) -> Vec<String> {
+    let named = pod.containers.iter().filter(|container| container.name == own.name);
+    let later = named.filter(|container| {
+        container.created_at > own.created_at
+            || container.created_at == own.created_at && container.attempt > own.attempt
+    });
+    later.map(|container| container.id.clone()).collect()
 }
 
 impl Tracked {
@@ -139,16 +149,26 @@ impl Tracked {
         let Name { pod: pod_name, container, .. } = &self.name;
         let words =
             format!("{pod_name}/{container} was restarted{code} (attempt {})", next.attempt);
-        self.container = Some(next.clone());
+        let own = self.container.replace(next.clone());
         let path = next.details.as_ref().and_then(|details| details.log_path.clone());
         if path.as_ref() == Some(&self.path) {
             return Some(words);
         }
         if let Some(Ok(log)) = locate(pod, next) {
-            control.ended(self.number);
-            self.path = log.path();
-            self.number = control.add(Followed { log, name: self.name.clone() }, Some(i64::MIN));
+            // What the runtime has forgotten already may have left its files.
+            let from = own.map_or(next.attempt, |own| own.attempt.saturating_add(1));
+            for forgotten in between(&log, from, next.attempt) {
+                self.turn_to(forgotten, control);
+            }
+            self.turn_to(log, control);
         }
         Some(words)
+    }
+
+    /// Follows another log once this one is read.
+    fn turn_to(&mut self, log: LogFile, control: &Control) {
+        control.ended(self.number);
+        self.path = log.path();
+        self.number = control.add(Followed { log, name: self.name.clone() }, Some(i64::MIN));
     }
 }
