@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::bed::{Bed, closed_pipe};
 
 /// A pod `web` with containers `app` and `side` that have run, and whose logs are there.
-fn bed() -> Bed {
+pub(crate) fn bed() -> Bed {
     let bed = Bed::with_app();
     let directory = bed.path("web-log");
     pod(&bed, "web", "", &["app", "side"]);
@@ -26,7 +26,7 @@ fn bed() -> Bed {
     bed
 }
 
-fn pod(bed: &Bed, name: &str, more: &str, containers: &[&str]) {
+pub(crate) fn pod(bed: &Bed, name: &str, more: &str, containers: &[&str]) {
     let log = bed.path(&format!("{name}-log"));
     bed.pod_in("default", name, &format!("log_directory: {}\n{more}", log.display()));
     for container in containers {

@@ -10,6 +10,7 @@ mod images;
 mod input;
 mod interrupt;
 mod logs;
+mod logs_against;
 mod net;
 mod ps;
 mod publish;

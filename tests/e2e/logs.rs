@@ -9,15 +9,15 @@ use crilet_testkit::{Host, Service, wait_until};
 
 use crate::support::{assert_contains, crilet, crilet_ends_with, host_with_containerd};
 
-const BOUND: Duration = Duration::from_secs(120);
-const LOGS: &str = "/root/pod/log";
+pub(crate) const BOUND: Duration = Duration::from_secs(120);
+pub(crate) const LOGS: &str = "/root/pod/log";
 
 /// Writes numbered lines to both streams, as fast as it can, until it is told to stop.
-const WRITER: &str = "i=0; while [ ! -e /control/stop ]; do j=0; while [ $j -lt 500 ]; do \
+pub(crate) const WRITER: &str = "i=0; while [ ! -e /control/stop ]; do j=0; while [ $j -lt 500 ]; do \
      echo out-$i; echo err-$i >&2; i=$((i+1)); j=$((j+1)); done; done; echo end-$i";
 
 /// Brings up a pod `one` with a container `main` that runs this script.
-fn run_pod(host: &Host, script: &str, annotations: &str) {
+pub(crate) fn run_pod(host: &Host, script: &str, annotations: &str) {
     let pod = format!(
         "metadata: {{name: one, namespace: default, uid: one-uid}}\nlog_directory: {LOGS}\n\
          annotations: {{{annotations}}}\n"
@@ -33,13 +33,13 @@ fn run_pod(host: &Host, script: &str, annotations: &str) {
     crilet_ends_with(0, host, &["run", "/root/pod"]);
 }
 
-fn spawn(host: &Host, arguments: &[&str]) -> Service {
+pub(crate) fn spawn(host: &Host, arguments: &[&str]) -> Service {
     crilet(host, arguments).spawn().unwrap()
 }
 
 /// A command in the background whose output goes into a file; the file `NAME.done` says that it has
 /// ended.
-fn collect(host: &Host, name: &str, pipeline: &str) -> Service {
+pub(crate) fn collect(host: &Host, name: &str, pipeline: &str) -> Service {
     let binary = env!("CARGO_BIN_EXE_crilet");
     let script = format!(
         "{{ {binary} logs --follow --output raw one; echo $? >/root/{name}.status; }} | {pipeline} \
@@ -48,7 +48,7 @@ fn collect(host: &Host, name: &str, pipeline: &str) -> Service {
     host.shell(&script).spawn().unwrap()
 }
 
-fn await_file(host: &Host, path: &str) {
+pub(crate) fn await_file(host: &Host, path: &str) {
     wait_until(path, BOUND, || {
         if host.path(path).exists() { Ok(()) } else { Err("not there".to_owned()) }
     })
@@ -56,7 +56,7 @@ fn await_file(host: &Host, path: &str) {
 }
 
 /// Every number of both streams once and in order, and the count at the end.
-fn assert_complete(text: &str, what: &str) -> u64 {
+pub(crate) fn assert_complete(text: &str, what: &str) -> u64 {
     let (mut out, mut err, mut end) = (0_u64, 0_u64, None);
     for line in text.lines() {
         let (kind, number) = line.split_once('-').unwrap_or_else(|| panic!("{what}: `{line}`"));
@@ -78,7 +78,7 @@ fn assert_complete(text: &str, what: &str) -> u64 {
     out
 }
 
-fn rotations(log: &str) -> usize {
+pub(crate) fn rotations(log: &str) -> usize {
     log.lines().filter(|line| line.contains(": rotated ")).count()
 }
 
@@ -136,7 +136,7 @@ fn two_hundred_rotations_with_twenty_kills_lose_no_line() {
 }
 
 /// The live file, and what all files together have on disk.
-fn sizes(directory: &std::path::Path) -> (u64, u64) {
+pub(crate) fn sizes(directory: &std::path::Path) -> (u64, u64) {
     let live = directory.join("main.log").metadata().map_or(0, |meta| meta.len());
     let entries = std::fs::read_dir(directory).unwrap().flatten();
     let sizes = entries.filter_map(|entry| Some(entry.metadata().ok()?.len()));

@@ -8,6 +8,7 @@ mod crictl;
 mod image;
 mod images;
 mod logs;
+mod logs_against;
 mod manifests;
 mod net;
 mod publish;

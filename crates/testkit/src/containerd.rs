@@ -91,7 +91,7 @@ impl Host {
         .with_context(|| service.log())?;
         let containerd = SystemContainerd { socket: self.path(SOCKET), service };
         self.import(&pause)?;
-        self.ctr(&["images", "tag", "crilet.test/busybox:1", PAUSE])?;
+        self.ctr(&["images", "tag", "--force", "crilet.test/busybox:1", PAUSE])?;
         Ok(containerd)
     }
 
