@@ -44,6 +44,94 @@ fn assert_nothing_lost(host: &Host, followers: &[&str]) {
     assert!(!left.contains(".tmp") && left.contains("main.log\n"), "{left}");
 }
 
+/// A follower in a user namespace with this limit of inotify's at zero.
+fn collect_without(host: &Host, name: &str, limit: &str) -> Service {
+    let binary = env!("CARGO_BIN_EXE_crilet");
+    let script = format!(
+        "unshare --user --map-root-user sh -euc 'echo 0 >/proc/sys/user/{limit}; \
+         exec {binary} logs -f -o raw one' >/root/{name} && echo 0 >/root/{name}.status; \
+         touch /root/{name}.done"
+    );
+    host.shell(&script).spawn().unwrap()
+}
+
+/// Rotated files of the one log.
+fn rotated(host: &Host) -> usize {
+    let names = std::fs::read_dir(host.path(LOGS)).unwrap().flatten();
+    names.filter(|name| name.file_name().to_string_lossy().starts_with("main.log.2")).count()
+}
+
+#[test]
+fn two_hundred_rotations_by_a_daemon_that_is_killed_lose_no_line() {
+    let (host, containerd) = host_with_containerd();
+    run_pod(&host, WRITER, MANY_FILES);
+    let _quick = collect(&host, "quick", "cat");
+    let _poor = collect_without(&host, "poor", "max_inotify_instances");
+    let _unwatched = collect_without(&host, "unwatched", "max_inotify_watches");
+    let endpoint = format!("unix://{}", crilet_testkit::SystemContainerd::SOCKET);
+    host.write("/root/config.yaml", "{}\n").unwrap();
+    let arguments =
+        ["-r", &endpoint, "serve", "--config", "/root/config.yaml", "--pods-dir", "/root/none"];
+    for kill in 1..=20 {
+        let mut daemon = spawn(&host, &arguments);
+        wait_until("rotated files", BOUND, || {
+            daemon.expect_running().map_err(|error| format!("{error:#}"))?;
+            let count = rotated(&host);
+            if count >= 10 * kill { Ok(()) } else { Err(format!("{count}: {}", daemon.log())) }
+        })
+        .unwrap();
+        daemon.kill().unwrap();
+    }
+    assert!(rotated(&host) >= 200, "{}", rotated(&host));
+    host.write("/root/control/stop", "").unwrap();
+    await_file(&host, "/root/quick.done");
+    let daemon = spawn(&host, &arguments);
+    assert_nothing_lost(&host, &["quick", "poor", "unwatched"]);
+    drop((daemon, containerd));
+}
+
+/// Each container ends once the next one runs, fifty times.
+#[test]
+fn fifty_restarts_are_followed() {
+    let (host, _containerd) = host_with_containerd();
+    host.shell("mkdir -p /root/control").success().unwrap();
+    let pod = r#"{"metadata": {"name": "one", "namespace": "default", "uid": "u"}, "log_directory": "/root/pod/log"}"#;
+    host.write("/root/pod.json", pod).unwrap();
+    let container = r#"{"metadata": {"name": "app", "attempt": N}, "image": {"image": "crilet.test/busybox:1"},
+        "log_path": "app/N.log", "mounts": [{"host_path": "/root/control", "container_path": "/control"}],
+        "command": ["sh", "-c", "echo life N; while [ ! -e /control/N ]; do sleep 0.05; done; echo end N"]}"#;
+    host.write("/root/container.json", container).unwrap();
+    let binary = env!("CARGO_BIN_EXE_crilet");
+    let start = format!(
+        "start() {{ sed s/N/$1/g /root/container.json >/root/$1.json; \
+         id=$({binary} crictl create $pod /root/$1.json /root/pod.json); \
+         {binary} crictl start $id >/dev/null; }}\n"
+    );
+    let script = format!(
+        "{start}pod=$({binary} crictl runp /root/pod.json); echo $pod >/root/sandbox; start 0"
+    );
+    host.shell(&script).success().unwrap();
+    let follower = collect(&host, "follower", "cat");
+    let script = format!(
+        "{start}pod=$(cat /root/sandbox); i=0; while [ $i -lt 50 ]; do start $((i+1)); touch /root/control/$i; \
+         i=$((i+1)); done; touch /root/control/50"
+    );
+    host.shell(&script).bound(BOUND).success().unwrap();
+    await_file(&host, "/root/follower.done");
+    // One begins before the other ends, so their lines are merged by time.
+    let followed = host.read("/root/follower").unwrap();
+    let mut lines: Vec<_> = followed.lines().collect();
+    let position = |line: &str| lines.iter().position(|other| *other == line);
+    for life in 0..=50 {
+        let (begin, end) = (position(&format!("life {life}")), position(&format!("end {life}")));
+        assert!(begin.is_some() && begin < end, "life {life}: {followed}");
+    }
+    lines.dedup();
+    assert_eq!(lines.len(), 102, "{followed}");
+    assert_eq!(follower.log().matches("was restarted").count(), 50, "{}", follower.log());
+    crilet_ends_with(0, &host, &["rm", "one"]);
+}
+
 /// Not at the steps that were thought of, but at any instruction.
 #[test]
 fn a_rotator_killed_at_any_moment_loses_no_line() {
@@ -54,7 +142,7 @@ fn a_rotator_killed_at_any_moment_loses_no_line() {
                   sleep 0.15; i=$((i+1)); done; cat; }";
     let _slow = collect(&host, "slow", slowly);
     let mut seen = String::new();
-    for kill in 0..60_u64 {
+    for kill in 0..40_u64 {
         let mut rotator = spawn(&host, &["log", "rotate"]);
         await_rotations(&mut rotator, 1);
         // Rotations come every few milliseconds, and each kill a little later after the first of them.
@@ -62,7 +150,7 @@ fn a_rotator_killed_at_any_moment_loses_no_line() {
         rotator.kill().unwrap();
         seen.push_str(&rotator.log());
     }
-    assert!(rotations(&seen) >= 60, "{} rotations: {seen}", rotations(&seen));
+    assert!(rotations(&seen) >= 40, "{} rotations: {seen}", rotations(&seen));
     assert_nothing_lost(&host, &["quick", "slow"]);
     crilet_ends_with(0, &host, &["rm", "one"]);
 }
