@@ -131,6 +131,9 @@ pub(crate) enum CliError {
     /// The daemon could not start.
     #[error("failed to serve: {}", ErrorChain(.0))]
     Serve(RunError),
+    /// The daemon's configuration, which is asked for limits, cannot be read.
+    #[error("failed to {}", ErrorChain(.0))]
+    Config(ConfigError),
     /// Units and configuration could not be written or removed.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -289,6 +292,7 @@ impl CliError {
             Self::Findings(_)
             | Self::Endpoint(_)
             | Self::Discovery(DiscoveryError::Config { .. })
+            | Self::Config(_)
             | Self::Credentials(_) => BAD_INPUT,
             Self::Discovery(_) => NO_RUNTIME,
             Self::Runtime(CriError::NotCri { .. }) => NO_RUNTIME,
@@ -469,7 +473,8 @@ pub(crate) fn tell(error: &CliError) {
     match error {
         CliError::Launch(launch) => report_launch(launch),
         CliError::Findings(findings) => report_findings(&findings.0),
-        CliError::Serve(RunError::Config(ConfigError::Invalid { findings })) => {
+        CliError::Serve(RunError::Config(ConfigError::Invalid { findings }))
+        | CliError::Config(ConfigError::Invalid { findings }) => {
             report_findings(findings);
         }
         CliError::Daemon(ClientError::Refused(error)) if !error.details.is_empty() => {

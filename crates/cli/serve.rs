@@ -11,7 +11,7 @@ use crilet_runtime::{Layout, Options, up};
 use crate::{connect, errors::CliError, global::Global};
 
 /// The configuration, if none is named.
-const CONFIG: &str = "/etc/crilet/config.yaml";
+pub(crate) const CONFIG: &str = "/etc/crilet/config.yaml";
 
 /// Options of `crilet serve`.
 #[derive(Debug, Args)]

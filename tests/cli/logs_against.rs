@@ -35,6 +35,30 @@ fn an_annotation_that_cannot_be_used_is_told_with_its_pod_and_others_go_on() {
     assert_eq!(bed.count("ReopenContainerLog"), 1, "the other annotation counts: {told}");
 }
 
+/// Somebody at a shell must not remove what the daemon was told to keep, nor be shown other limits.
+#[test]
+fn the_daemons_configuration_counts_where_no_option_does() {
+    let bed = bed();
+    bed.write("config.yaml", "logs: {maxSize: 2Mi, maxFiles: 9}\n");
+    let config = bed.path("config.yaml");
+    for second in 2..8 {
+        let name = format!("web-log/app.log.20260101-00000{second}");
+        bed.write(&name, "2026-01-01T00:00:04Z stdout F x\n");
+    }
+    let listed = bed.crilet("log ls web").env("CRILET_CONFIG", &config).run();
+    assert!(listed.stdout.contains("9 x 2Mi"), "{listed}");
+    let kept = rotate(&bed, "--compression none").env("CRILET_CONFIG", &config).run();
+    assert_eq!((kept.code(), kept.stdout.as_str()), (Some(0), ""), "{kept}");
+    let removed = rotate(&bed, "--max-files 7").env("CRILET_CONFIG", &config).run();
+    assert_eq!(removed.stdout.matches(": removed ").count(), 1, "{removed}");
+    bed.write("config.yaml", "logs: {maxSize: huge}\n");
+    let wrong = rotate(&bed, "--config config.yaml").run();
+    assert_eq!((wrong.code(), wrong.stdout.as_str()), (Some(2), ""), "{wrong}");
+    assert!(wrong.stderr.contains("config.yaml:1:17"), "{wrong}");
+    let absent = bed.crilet("log ls --config nosuch.yaml").run();
+    assert!(absent.stderr.contains("failed to read `nosuch.yaml`"), "{absent}");
+}
+
 /// Whoever renamed the live file was killed before the runtime wrote a new one, and the container has
 /// ended since: nobody ever will, and others read only what has the live file's name.
 #[test]

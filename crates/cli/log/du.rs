@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use crilet_cri::Client;
+use crilet_log::Policy;
 use serde::Serialize;
 
 use super::{logs, name};
@@ -31,7 +32,7 @@ struct Usage {
 /// Shows what logs take.
 pub(super) async fn run(client: &Client, args: DuArgs) -> Result<ExitCode, CliError> {
     let mut usages = Vec::new();
-    for log in logs(client, &args.pods).await? {
+    for log in logs(client, &args.pods, Policy::default()).await? {
         let family = log.log.family()?;
         let (live_bytes, total_bytes) = (family.live.map_or(0, |live| live.size), family.size());
         let rotated_bytes = total_bytes - live_bytes;

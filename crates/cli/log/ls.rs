@@ -7,7 +7,7 @@ use crilet_cri::Client;
 use crilet_log::{ContainerLog, LogError, Policy, rate_of};
 use serde::Serialize;
 
-use super::{is_running, logs, name};
+use super::{Configured, is_running, logs, name};
 use crate::{errors::CliError, output, values};
 
 /// Over what growth is measured, by the times of the lines themselves.
@@ -22,6 +22,8 @@ pub(crate) struct LsArgs {
     /// How to print them
     #[arg(short, long, value_enum, default_value_t)]
     output: values::Format,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 /// A log as it is.
@@ -48,7 +50,8 @@ struct Row {
 /// Lists logs.
 pub(super) async fn run(client: &Client, args: LsArgs) -> Result<ExitCode, CliError> {
     let now = values::now();
-    let logs = logs(client, &args.pods).await?;
+    let defaults = args.configured.logs()?.settings().over(Policy::default());
+    let logs = logs(client, &args.pods, defaults).await?;
     let rows: Vec<Row> = logs.iter().map(|log| row(log, now)).collect::<Result<_, _>>()?;
     let written = match args.output {
         values::Format::Json => output::json(&rows),

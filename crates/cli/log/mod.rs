@@ -4,17 +4,21 @@ mod du;
 mod ls;
 mod rotate;
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use crilet_cri::{
     Client,
     inventory::{self, Detail, Pod, PodState},
 };
+use crilet_daemon::config::{self, LogsConfig};
 use crilet_log::{ContainerLog, Policy, discover};
 use crilet_pod::find;
 
-use crate::{connect, errors::CliError, global::Global, output};
+use crate::{connect, errors::CliError, global::Global, output, serve::CONFIG};
 
 /// Verbs of `crilet log`.
 #[derive(Debug, Args)]
@@ -33,6 +37,22 @@ enum LogVerb {
     Du(du::DuArgs),
 }
 
+/// Where limits are found that nobody gives otherwise.
+#[derive(Debug, Args)]
+struct Configured {
+    /// The daemon's configuration, whose limits of logs count here as well; without,
+    /// /etc/crilet/config.yaml if it is there
+    #[arg(long, value_name = "FILE", env = "CRILET_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+impl Configured {
+    fn logs(&self) -> Result<LogsConfig, CliError> {
+        let path = self.config.as_deref().unwrap_or_else(|| Path::new(CONFIG));
+        Ok(config::read(path, self.config.is_some()).map_err(CliError::Config)?.logs)
+    }
+}
+
 /// Runs a verb of `crilet log`.
 pub(crate) async fn run(global: &Global, args: LogArgs) -> Result<ExitCode, CliError> {
     let client = connect::client(global).await?;
@@ -43,11 +63,16 @@ pub(crate) async fn run(global: &Global, args: LogArgs) -> Result<ExitCode, CliE
     }
 }
 
-/// The logs of the pods that are named, or of all; what cannot be reached is told.
-async fn logs(client: &Client, targets: &[String]) -> Result<Vec<ContainerLog>, CliError> {
+/// The logs of the pods that are named, or of all, with what counts where no annotation says otherwise;
+/// what cannot be reached is told.
+async fn logs(
+    client: &Client,
+    targets: &[String],
+    defaults: Policy,
+) -> Result<Vec<ContainerLog>, CliError> {
     let pods = inventory::read(client, Detail::Lists).await?;
     let pods = inventory::describe(client, select(pods, targets)?, Detail::Logs).await?;
-    let (logs, skipped) = discover(&pods, Policy::default());
+    let (logs, skipped) = discover(&pods, defaults);
     for skipped in skipped {
         output::say(&format!("{}: {}", skipped.path.display(), skipped.cause));
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, process::ExitCode, sync::Arc};
 
 use clap::Args;
+use crilet_core::read_size;
 use crilet_cri::{
     Client,
     inventory::{self, Detail, Pod},
@@ -11,7 +12,7 @@ use crilet_log::{Config, Event, Rotator, Selection, Settings, Watch, is_kubelets
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{is_up, select};
+use super::{Configured, is_up, select};
 use crate::{connect, errors::CliError, output, values};
 
 /// Options of `crilet log rotate`.
@@ -23,10 +24,10 @@ pub(crate) struct RotateArgs {
     /// One pass over all logs, as for cron; without it, until Ctrl-C
     #[arg(long)]
     once: bool,
-    /// Size at which a log is rotated, or none; 10Mi by default
+    /// Size at which a log is rotated, or none; 10Mi unless the daemon's configuration says otherwise
     #[arg(long, value_name = "SIZE")]
     max_size: Option<String>,
-    /// Files that are kept of a log, the one that is written among them; 5 by default
+    /// Files that are kept of a log, the one that is written among them; 5 likewise
     #[arg(long, value_name = "COUNT")]
     max_files: Option<String>,
     /// How old lines may get, such as 36h or 14d; as old as it takes by default
@@ -44,6 +45,8 @@ pub(crate) struct RotateArgs {
     /// Logs of a kubelet's pods as well, which it rotates itself
     #[arg(long)]
     kubelet_pods: bool,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 impl RotateArgs {
@@ -62,9 +65,10 @@ impl RotateArgs {
             }
         }
         let mut config = Config::new(connect::state_root().join("logs.lock"));
-        config.policy = settings.over(config.policy);
-        config.budget = self.budget;
-        config.min_free = self.min_free;
+        let daemons = self.configured.logs()?;
+        config.policy = settings.over(daemons.settings().over(config.policy));
+        config.budget = self.budget.or_else(|| read_size(daemons.budget.as_deref()?));
+        config.min_free = self.min_free.or_else(|| read_size(daemons.min_free.as_deref()?));
         config.kubelets = self.kubelet_pods;
         config.selection = selection;
         Ok(config)

@@ -65,6 +65,25 @@ pub struct LogsConfig {
     pub min_free: Option<String>,
 }
 
+impl LogsConfig {
+    /// What they set of a policy.
+    pub fn settings(&self) -> crilet_log::Settings {
+        let mut settings = crilet_log::Settings::default();
+        for (name, value) in [
+            ("max-size", &self.max_size),
+            ("max-files", &self.max_files),
+            ("max-age", &self.max_age),
+            ("compression", &self.compression),
+        ] {
+            if let Err(error) = settings.set(name, value) {
+                // The configuration was read with these very words.
+                tracing::error!(%error, "a setting of the logs is not used");
+            }
+        }
+        settings
+    }
+}
+
 /// Where the API is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiConfig {

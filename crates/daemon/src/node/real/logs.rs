@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crilet_api::EventKind;
 use crilet_core::{read_age, read_size};
 use crilet_cri::Client;
-use crilet_log::{Config as RotatorConfig, Event, LogError, Rotator, Settings, Watch};
+use crilet_log::{Config as RotatorConfig, Event, LogError, Rotator, Watch};
 use tokio::sync::{Notify, broadcast::error::RecvError};
 
 use super::view::View;
@@ -34,7 +34,7 @@ pub(super) fn rotator(
         .map(Arc::new)?;
     let mut rotator = RotatorConfig::new(lock);
     rotator.relist = RELIST;
-    rotator.policy = settings(config).over(rotator.policy);
+    rotator.policy = config.settings().over(rotator.policy);
     rotator.budget = config.budget.as_deref().and_then(read_size);
     rotator.keep_gone = read_age(&config.keep_gone);
     rotator.min_free = config.min_free.as_deref().and_then(read_size);
@@ -59,22 +59,6 @@ pub(super) async fn tell_of_starts(view: Arc<View>, rotator: Arc<Notify>) {
             tokio::time::sleep(GATHER).await;
         }
     }
-}
-
-fn settings(config: &LogsConfig) -> Settings {
-    let mut settings = Settings::default();
-    for (name, value) in [
-        ("max-size", &config.max_size),
-        ("max-files", &config.max_files),
-        ("max-age", &config.max_age),
-        ("compression", &config.compression),
-    ] {
-        if let Err(error) = settings.set(name, value) {
-            // The configuration was read with these very words.
-            tracing::error!(%error, "a setting of the logs is not used");
-        }
-    }
-    settings
 }
 
 /// Rotations are daily bread; what is lost or wrong is for people.
@@ -103,9 +87,9 @@ mod tests {
             max_files: "3".to_owned(),
             ..crate::Config::default().logs
         };
-        let policy = settings(&config).over(crilet_log::Policy::default());
+        let policy = config.settings().over(crilet_log::Policy::default());
         assert_eq!((policy.max_size, policy.max_files), (Some(1 << 20), 3));
-        let default = settings(&crate::Config::default().logs);
+        let default = crate::Config::default().logs.settings();
         assert_eq!(default.over(crilet_log::Policy::default()), crilet_log::Policy::default());
     }
 }
