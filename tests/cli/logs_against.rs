@@ -240,6 +240,32 @@ fn every_restart_is_followed_however_fast_they_come() {
     );
 }
 
+/// More rotations than files are kept, while a follower cannot look: what it has not seen is told.
+#[test]
+fn files_that_a_stopped_follower_has_missed_are_told() {
+    let bed = bed();
+    let mut running = bed.crilet("logs -f web/app").start();
+    running.read_stdout_until("seven\n");
+    running.signal(Signal::SIGSTOP);
+    let log = |name: &str| bed.path(&format!("web-log/{name}"));
+    for second in 1..=4 {
+        fs::rename(log("app.log"), log(&format!("app.log.20260102-00000{second}"))).unwrap();
+        bed.write("web-log/app.log", &format!("2026-01-01T00:01:0{second}Z stdout F {second}\n"));
+        if second > 1 {
+            fs::remove_file(log(&format!("app.log.20260102-00000{}", second - 1))).unwrap();
+        }
+    }
+    // Undone, and done again under another name.
+    fs::rename(log("app.log"), log("app.log.20260102-000005")).unwrap();
+    fs::rename(log("app.log.20260102-000005"), log("app.log")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.read_stdout_until("4\n");
+    assert!(bed.fake.exit_container("app", 0));
+    let outcome = running.wait();
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    assert_eq!(outcome.stderr, "2 files were removed before they could be read\n", "{outcome}");
+}
+
 #[test]
 fn an_interrupted_follower_has_written_what_was_there() {
     let bed = bed();

@@ -221,7 +221,7 @@ fn a_directory_that_is_replaced_is_left_for_the_new_one() {
 #[test]
 fn a_follower_that_lags_holds_more_files_than_the_usual_limit() {
     let (host, _containerd) = host_with_containerd();
-    run_pod(&host, WRITER, "crilet.dev/log-max-size: 48Ki, crilet.dev/log-max-files: \"3\"");
+    run_pod(&host, WRITER, "crilet.dev/log-max-size: 48Ki, crilet.dev/log-max-files: \"40\"");
     let binary = env!("CARGO_BIN_EXE_crilet");
     let script = format!(
         "mkfifo /root/taken; ulimit -Sn 64; {{ {binary} logs -f -o raw one 2>/root/words; \

@@ -167,7 +167,7 @@ impl Follow {
         let mut counts = Counts { lines: output.lines, ..Counts::default() };
         for log in &self.logs {
             counts.add(log.source.counts);
-            counts.vanished += log.watched.lock().missed;
+            counts.vanished += log.watched.lock().missed();
         }
         Ok(counts)
     }

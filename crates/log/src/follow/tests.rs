@@ -264,6 +264,7 @@ proptest! {
                 String::from_utf8_lossy(&seen),
                 String::from_utf8_lossy(&expected)
             );
+            prop_assert_eq!(counts.vanished, 0);
         }
     }
 }

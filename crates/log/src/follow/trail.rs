@@ -1,7 +1,8 @@
 //! The files of a log that a follower still has to read.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
+    ffi::OsStr,
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    files::{Form, Rotated, Stamp},
+    files::{Form, Kind, Rotated, Stamp, kind_of},
     read::{FORMS, Input, LogFile, Snapshot, decompress, id},
 };
 
@@ -48,10 +49,60 @@ pub(crate) struct Trail {
     newest: Option<Stamp>,
     /// Files after the one that is read, oldest first.
     pub(crate) next: VecDeque<Held>,
-    /// Files that were gone before they could be opened.
-    pub(crate) missed: u64,
+    /// Files that were gone between being listed and being opened.
+    gone: u64,
     /// Whether the log is in another directory than the one that is watched.
     moved: bool,
+    renames: Renames,
+}
+
+/// Compares the renames that inotify tells of with the files that were opened: what was renamed and is
+/// neither was gone before anybody looked. Where nobody tells of renames, nothing is known.
+#[derive(Debug, Default)]
+struct Renames {
+    /// Told of, and not yet found to be a file that was opened.
+    told: BTreeSet<Stamp>,
+    /// Opened under these stamps, and not yet told of.
+    opened: BTreeSet<Stamp>,
+    /// Files that were opened as live ones, and whose renames were not yet told of.
+    live: usize,
+}
+
+/// Stamps that are remembered although nobody tells of renames.
+const MOST_OPENED: usize = 1024;
+
+impl Renames {
+    fn tell(&mut self, stamp: Stamp) {
+        if !self.opened.remove(&stamp) {
+            self.told.insert(stamp);
+        }
+    }
+
+    /// A rotated file has another name again, such as that of the live file.
+    fn take_back(&mut self, stamp: Stamp) {
+        if !self.told.remove(&stamp) {
+            self.live += 1;
+        }
+    }
+
+    fn open(&mut self, stamp: Stamp) {
+        if !self.told.remove(&stamp) {
+            self.opened.insert(stamp);
+        }
+        if self.opened.len() > MOST_OPENED {
+            self.opened.pop_first();
+        }
+    }
+
+    /// Renames that were of no file that was opened; `is_live` says whether the newest one is not renamed.
+    fn missed(&mut self, is_live: bool) -> usize {
+        let mut renamed = self.live.saturating_sub(usize::from(is_live));
+        while renamed > 0 && self.told.pop_first().is_some() {
+            renamed -= 1;
+            self.live -= 1;
+        }
+        self.told.len()
+    }
 }
 
 impl Trail {
@@ -64,8 +115,9 @@ impl Trail {
             last_id: None,
             newest: snapshot.newest,
             next: VecDeque::new(),
-            missed: 0,
+            gone: 0,
             moved: false,
+            renames: Renames { live: usize::from(snapshot.live.is_some()), ..Renames::default() },
         };
         trail.last_id = trail.last.as_deref().map(id).transpose()?;
         Ok(trail)
@@ -73,6 +125,26 @@ impl Trail {
 
     pub(crate) fn log(&self) -> &LogFile {
         &self.log
+    }
+
+    /// Hears of a file in the log's directory that has another name now.
+    pub(crate) fn hear(&mut self, from: bool, name: &OsStr) {
+        match kind_of(self.log.name(), name) {
+            Some(Kind::Rotated(stamp, Form::Plain)) if from => self.renames.take_back(stamp),
+            Some(Kind::Rotated(stamp, Form::Plain)) => self.renames.tell(stamp),
+            _ => {}
+        }
+    }
+
+    /// Files that were gone before they could be opened, as far as that is known.
+    pub(crate) fn missed(&mut self) -> u64 {
+        self.gone + self.told_missing()
+    }
+
+    fn told_missing(&mut self) -> u64 {
+        let live = self.log.directory().meta(self.log.name()).ok().flatten();
+        let is_live = live.is_some_and(|live| Some(live.id) == self.last_id);
+        u64::try_from(self.renames.missed(is_live)).unwrap_or(u64::MAX)
     }
 
     /// Whether the log went to another directory since this was asked the last time.
@@ -89,6 +161,8 @@ impl Trail {
             self.log = LogFile::new(Arc::new(successor), self.log.name());
             // All of its files were made after those of the one before.
             (self.newest, self.moved) = (None, true);
+            self.gone += self.told_missing();
+            self.renames = Renames::default();
             self.look_here()?;
         }
         Ok(())
@@ -120,6 +194,7 @@ impl Trail {
             self.last = Some(live);
             self.last_form = Form::Plain;
             self.last_id = current;
+            self.renames.live += 1;
             self.newest = snapshot.newest.max(self.newest);
         }
         Ok(())
@@ -135,12 +210,14 @@ impl Trail {
             };
             self.last_id = Some(id(&file)?);
             self.newest = Some(stamp);
+            self.renames.open(stamp);
             self.last_form = *form;
             self.last = Some(Arc::clone(&file));
             self.next.push_back(Held { file, form: *form });
             return Ok(());
         }
-        self.missed += 1;
+        self.gone += 1;
+        self.renames.open(stamp);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     fs::File,
     io::{self, PipeReader, PipeWriter, Read, Write},
     os::fd::{AsFd, AsRawFd},
@@ -248,6 +249,7 @@ fn events(shared: &Shared) {
 
 fn take(shared: &Shared, inotify: &Inotify, events: Vec<InotifyEvent>) {
     let mut changed: Vec<Arc<Watched>> = Vec::new();
+    let mut renamed: Vec<(Arc<Watched>, bool, OsString)> = Vec::new();
     let mut table = shared.table();
     for event in events {
         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
@@ -259,6 +261,13 @@ fn take(shared: &Shared, inotify: &Inotify, events: Vec<InotifyEvent>) {
         } else if let Some(watched) = table.directories.get_mut(&event.wd) {
             watched.retain(|weak| weak.strong_count() > 0);
             changed.extend(watched.iter().filter_map(Weak::upgrade));
+            let from = event.mask.contains(AddWatchFlags::IN_MOVED_FROM);
+            if let Some(name) = event.name
+                && (from || event.mask.contains(AddWatchFlags::IN_MOVED_TO))
+            {
+                let told = watched.iter().filter_map(Weak::upgrade);
+                renamed.extend(told.map(|watched| (watched, from, name.clone())));
+            }
             if event.mask.contains(AddWatchFlags::IN_IGNORED) {
                 table.directories.remove(&event.wd);
             } else if watched.is_empty() {
@@ -270,6 +279,9 @@ fn take(shared: &Shared, inotify: &Inotify, events: Vec<InotifyEvent>) {
         }
     }
     drop(table);
+    for (watched, from, name) in renamed {
+        watched.lock().hear(from, &name);
+    }
     changed.sort_by_key(Arc::as_ptr);
     changed.dedup_by_key(|watched| Arc::as_ptr(watched));
     changed.iter().for_each(|watched| look(shared, watched));
