@@ -32,11 +32,16 @@ pub(crate) fn begin(snapshot: &Snapshot, query: &Query, timed: bool) -> io::Resu
         loop {
             let (segment, offset) = tail(snapshot, &query.filter, wanted)?;
             // Lines that come meanwhile are past the snapshot's end, so both readings agree.
-            let all = count(source(segment, offset, &query.filter))?;
+            let mut counted = source(segment, offset, &query.filter);
+            let all = count(&mut counted)?;
             if all >= lines || (segment, offset) == (0, 0) {
                 let mut source = source(segment, offset, &query.filter);
                 pass(&mut source, all.saturating_sub(lines))?;
-                return Ok(source);
+                if source.counts.vanished <= counted.counts.vanished {
+                    return Ok(source);
+                }
+                // What was counted was removed meanwhile: others are the last ones now.
+                continue;
             }
             // A line over the edge of two files was taken for two.
             wanted = wanted.saturating_add(lines - all).saturating_add(1);
@@ -62,7 +67,7 @@ pub(crate) fn begin_at_end(snapshot: &Snapshot, filter: &Filter) -> io::Result<S
 }
 
 /// Lines, with all pieces of each.
-fn count(mut source: Source) -> io::Result<u64> {
+fn count(source: &mut Source) -> io::Result<u64> {
     let mut lines = 0;
     while source.advance()? == Next::Line {
         lines += u64::from(source.line().last);
@@ -87,8 +92,8 @@ fn tail(snapshot: &Snapshot, filter: &Filter, lines: u64) -> io::Result<(usize, 
     for segment in (0..snapshot.segments.len()).rev() {
         let mut step = FIRST;
         let Some((file, length)) = plain(snapshot, segment) else {
-            let all = Source::of(snapshot, segment..segment + 1, 0, filter.clone(), false);
-            found += count(all)?;
+            let mut all = Source::of(snapshot, segment..segment + 1, 0, filter.clone(), false);
+            found += count(&mut all)?;
             if found >= lines {
                 return over_the_edge(snapshot, segment, 0);
             }
@@ -98,7 +103,7 @@ fn tail(snapshot: &Snapshot, filter: &Filter, lines: u64) -> io::Result<(usize, 
         while end > 0 && found < lines {
             let begin = boundary(&file, end.saturating_sub(step))?;
             let input = Input::plain(Arc::clone(&file), begin, end);
-            found += count(Source::of_input(input, begin, filter.clone()))?;
+            found += count(&mut Source::of_input(input, begin, filter.clone()))?;
             end = begin;
             step = (step * GROWTH).min(MOST_COUNTED);
         }
