@@ -160,6 +160,17 @@ impl Directory {
         if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::EINVAL.into()) }
     }
 
+    /// Opens a file that has this name and no other one anywhere (`ELOOP` where it has): whoever owns the
+    /// directory can give a name in it to a file of somebody else.
+    pub(crate) fn open_own(&self, name: &OsStr) -> io::Result<File> {
+        let file = self.open_file(name)?;
+        // In this order: a name that was taken away again leaves a file with one name, but not this one.
+        let named = self.meta(name)?.ok_or(io::ErrorKind::NotFound)?;
+        let opened = nix::sys::stat::fstat(&file)?;
+        let is_own = named.id == (opened.st_dev, opened.st_ino) && named.strange().is_none();
+        if is_own { Ok(file) } else { Err(Errno::ELOOP.into()) }
+    }
+
     /// Makes a file that was not there, with these permissions.
     pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> io::Result<File> {
         let flags =
@@ -222,6 +233,11 @@ impl Directory {
             takes_files: stat.files() == 0 || stat.files_available() > 0,
         })
     }
+}
+
+/// Whether a file was not opened because something else has its name: a link, a directory, a pipe.
+pub(crate) fn is_planted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::ELOOP | nix::libc::EINVAL | nix::libc::ENXIO))
 }
 
 /// A name that stays within its directory.
@@ -333,6 +349,12 @@ mod tests {
         for name in ["link", "pipe", "directory", "../secret", "..", "", "absent"] {
             assert!(directory.open_file(OsStr::new(name)).is_err(), "{name}");
         }
+        fs::hard_link(scratch.path().join("secret"), root.join("second")).unwrap();
+        fs::write(root.join("own"), "o").unwrap();
+        let own = |name: &str| directory.open_own(OsStr::new(name));
+        assert!(directory.open_file(OsStr::new("second")).is_ok() && own("own").is_ok());
+        assert!(is_planted(&own("second").unwrap_err()) && is_planted(&own("link").unwrap_err()));
+        assert_eq!(own("absent").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(!directory.meta(OsStr::new("link")).unwrap().unwrap().is_file);
         assert!(directory.rename(OsStr::new("link"), OsStr::new("../x")).is_err());
         assert!(directory.remove(OsStr::new("../secret")).is_err());

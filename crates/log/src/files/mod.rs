@@ -8,6 +8,7 @@ mod family;
 mod name;
 mod sys;
 
+pub(crate) use directory::is_planted;
 pub use directory::{Directory, Meta};
 pub use family::{Family, Rotated, Strange};
 pub use name::{Compression, Form, Stamp};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    files::{Form, Kind, Rotated, Stamp, kind_of},
+    files::{Form, Kind, Rotated, Stamp, is_planted, kind_of},
     read::{FORMS, Input, LogFile, Snapshot, decompress, id},
 };
 
@@ -204,8 +204,10 @@ impl Trail {
         // Whatever form it had in the listing, it may have another one by now.
         for form in FORMS.iter().chain(&FORMS) {
             let name = form.name(self.log.name(), stamp);
-            let file = match self.log.directory().open_file(&name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            let file = match self.log.directory().open_own(&name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound || is_planted(&error) => {
+                    continue;
+                }
                 other => Arc::new(other?),
             };
             self.last_id = Some(id(&file)?);
@@ -242,7 +244,7 @@ impl Trail {
     fn archive_head(&self, rotated: &Rotated, length: usize) -> Option<Vec<u8>> {
         let (compression, _) = rotated.archive()?;
         let name = Form::Archive(compression).name(self.log.name(), rotated.stamp);
-        let file = self.log.directory().open_file(&name).ok()?;
+        let file = self.log.directory().open_own(&name).ok()?;
         let mut head = Vec::new();
         let length = u64::try_from(length).ok()?;
         decompress(file, compression).ok()?.take(length).read_to_end(&mut head).ok()?;

@@ -6,6 +6,7 @@ use super::{
     line::Counts,
     segment::{Input, Snapshot},
 };
+use crate::files::is_planted;
 
 /// Files that are read one after the other.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ impl Queue {
             self.next += 1;
             match self.snapshot.open(segment, offset) {
                 Ok(input) => return Ok(Some((input, offset))),
+                // Planted after the files were listed; before, it would not have been among them.
+                Err(error) if is_planted(&error) => counts.vanished += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => counts.vanished += 1,
                 Err(error) if is_damage(&error) => counts.torn += 1,
                 Err(error) => return Err(error),

@@ -151,7 +151,7 @@ impl Snapshot {
                 Ok(Input::plain(Arc::clone(file), offset, *length))
             }
             Some(Segment::Named { name, compression }) => {
-                open_as(directory, name, *compression, offset)
+                open_as(directory.open_file(name)?, *compression, offset)
             }
             Some(Segment::Rotated(stamp)) => {
                 // Compressing replaces one form by another, never the other way round; once more
@@ -162,7 +162,8 @@ impl Snapshot {
                         Form::Plain => None,
                         Form::Archive(compression) => Some(*compression),
                     };
-                    match open_as(directory, &name, compression, offset) {
+                    let file = directory.open_own(&name);
+                    match file.and_then(|file| open_as(file, compression, offset)) {
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                         other => return other,
                     }
@@ -183,13 +184,7 @@ pub(crate) fn id(file: &File) -> io::Result<(u64, u64)> {
     Ok((meta.dev(), meta.ino()))
 }
 
-fn open_as(
-    directory: &Directory,
-    name: &OsStr,
-    compression: Option<Compression>,
-    offset: u64,
-) -> io::Result<Input> {
-    let file = directory.open_file(name)?;
+fn open_as(file: File, compression: Option<Compression>, offset: u64) -> io::Result<Input> {
     let Some(compression) = compression else {
         return Ok(Input::plain(Arc::new(file), offset, u64::MAX));
     };

@@ -111,7 +111,7 @@ fn pass(hook: &impl Hook, point: Point) -> Result<(), CompressError> {
 
 /// Opens a file that has all that it will ever have.
 fn open_finished(directory: &Directory, name: &OsStr) -> Result<File, CompressError> {
-    let file = directory.open_file(name).map_err(|error| match error.kind() {
+    let file = directory.open_own(name).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => CompressError::Gone,
         _ => CompressError::Io(error),
     })?;
@@ -198,7 +198,7 @@ fn verify(
     compression: Compression,
     hook: &impl Hook,
 ) -> Result<(), CompressError> {
-    let mut archive = decompress(directory.open_file(archive)?, compression)?;
+    let mut archive = decompress(directory.open_own(archive)?, compression)?;
     let mut original = Positioned { file: source, at: 0 };
     let (mut ours, mut theirs) = (vec![0; BLOCK], vec![0; BLOCK]);
     loop {

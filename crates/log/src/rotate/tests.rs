@@ -348,6 +348,15 @@ fn names_that_are_taken_are_passed_over() {
     assert_eq!(content(&log), *container.expected.lock().unwrap());
 }
 
+/// Ends a thread, also where the test fails.
+struct StopsWhenDropped<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for StopsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Somebody changes what stands under the names of a log while they are handled: nothing outside of
 /// its directory is touched or shown, and nothing waits.
 #[test]
@@ -385,6 +394,7 @@ fn names_that_change_all_the_time_lead_nowhere() {
                 }
             }
         });
+        let ended = StopsWhenDropped(&stop);
         for round in 0..300 {
             container.write(8);
             let mut policy = policy(4);
@@ -393,7 +403,7 @@ fn names_that_change_all_the_time_lead_nowhere() {
             let text = String::from_utf8(content(&log)).unwrap();
             assert!(!text.contains("secret"), "round {round}: {text}");
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ended);
     });
     let after = fs::metadata(&secret).unwrap();
     assert_eq!(fs::read_to_string(&secret).unwrap(), "1970-01-01T00:00:00Z stdout F the secret\n");
