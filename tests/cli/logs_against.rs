@@ -276,3 +276,33 @@ fn an_interrupted_follower_has_written_what_was_there() {
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{outcome}");
     assert_eq!(outcome.code(), None, "it was ended by the signal: {outcome}");
 }
+
+/// A file of nothing but NULs, an archive of one line, thousands of files: none is held in memory.
+#[test]
+fn memory_is_bounded_whatever_is_read() {
+    let bed = bed();
+    let nothing = fs::File::create(bed.path("nul.log")).unwrap();
+    nothing.set_len(128 << 20).unwrap();
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    bomb.write_all(b"2026-01-01T00:00:07Z stdout F ").unwrap();
+    for _ in 0..64 {
+        bomb.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    }
+    bed.write("bomb/a.log", "2026-01-01T00:00:08Z stdout F live\n");
+    fs::write(bed.path("bomb/a.log.20260101-000000.gz"), bomb.finish().unwrap()).unwrap();
+    bed.write("many/a.log", "2026-01-01T00:00:08Z stdout F live\n");
+    for number in 0..3000 {
+        let name = format!("many/a.log.20260101-00{:02}{:02}", number / 60, number % 60);
+        bed.write(&name, "2026-01-01T00:00:07Z stdout F rotated\n");
+    }
+    for file in ["nul.log", "bomb/a.log", "many/a.log"] {
+        for more in ["", "--tail 2", "--grep live", "-o json --limit-bytes 1Mi"] {
+            let out = fs::File::create("/dev/null").unwrap();
+            let read = bed.crilet(&format!("logs --file {file} {more}")).run_into(out);
+            assert_eq!(read.code(), Some(0), "{read}");
+        }
+    }
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN);
+    let peak = usage.unwrap().max_rss();
+    assert!(peak < 64 << 10, "{peak} KiB");
+}
