@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use crilet_core::ErrorChain;
+use crilet_core::{ErrorChain, limits};
 use crilet_stream::{Forwarder, Route};
 use nix::libc;
 use tokio::{
@@ -153,7 +153,7 @@ pub(crate) async fn until_it_ends(
 ) -> Result<(), CliError> {
     let forwarder = Arc::new(forwarder);
     let mut accepting = JoinSet::new();
-    allow_many_files();
+    limits::allow_many_files();
     for ports in ports {
         for listener in listen(addresses, ports.local).await? {
             let address = listener.local_addr().map_err(|cause| CliError::Start { cause })?;
@@ -170,15 +170,6 @@ fn given_twice(ports: &[Ports]) -> Option<u16> {
     let mut seen = BTreeSet::new();
     let local = ports.iter().map(|ports| ports.local).filter(|local| *local != 0);
     local.into_iter().find(|local| !seen.insert(*local))
-}
-
-/// Lets this process open as many files as the machine allows: each connection takes two, and each file
-/// that a follower of logs has still to read takes one.
-pub(crate) fn allow_many_files() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap_or_default();
-    }
 }
 
 /// Listens on a port of all addresses, on the same one if any will do.

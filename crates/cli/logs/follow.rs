@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use crilet_core::limits;
 use crilet_cri::Client;
 use crilet_log::{
     Control, Counts, Follow, Followed, LogError, LogFile, Name, Query, Watch,
@@ -10,7 +11,7 @@ use crilet_log::{
 use crilet_pod::sync::marks;
 
 use super::{LogsArgs, told};
-use crate::{errors::CliError, output, port_forward};
+use crate::{errors::CliError, output};
 
 /// Follows the logs of containers until these have ended.
 pub(super) async fn run(
@@ -30,7 +31,7 @@ pub(super) async fn run(
 
 /// Follows a file; nothing tells when its writer ends.
 pub(super) fn run_file(args: &LogsArgs, query: Query, log: LogFile) -> Result<ExitCode, CliError> {
-    port_forward::allow_many_files();
+    limits::allow_many_files();
     let watch = Watch::start().map_err(|cause| CliError::Start { cause })?;
     let (follow, control) = Follow::new(Arc::new(watch), query, args.renderer());
     control.add(Followed { log, name: Name::default() }, None);
@@ -42,7 +43,7 @@ type Reader = tokio::task::JoinHandle<Result<Counts, LogError>>;
 /// Reads and writes on a thread of its own: whoever takes the output may be slow.
 fn start(args: &LogsArgs, query: Query) -> Result<(Reader, Control), CliError> {
     // Every file that is rotated away before it is read stays open.
-    port_forward::allow_many_files();
+    limits::allow_many_files();
     let watch = Watch::start().map_err(|cause| CliError::Start { cause })?;
     let (follow, control) = Follow::new(Arc::new(watch), query, args.renderer());
     Ok((tokio::task::spawn_blocking(move || follow.run(&mut output::stream())), control))

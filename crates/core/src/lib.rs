@@ -5,6 +5,7 @@
 //! - [`failpoint`] ends a process at a named step, for tests.
 //! - [`fs`] writes files that survive a power cut whole.
 //! - [`ImageName`] completes image names as docker does.
+//! - [`limits`] has the kernel allow this process more.
 //! - [`LogSetting`] reads limits of containers' logs.
 //! - [`memory`] gives back what is free.
 //! - [`ProcessEnd`] tells when a process ends.
@@ -17,6 +18,7 @@ pub mod exec;
 pub mod failpoint;
 pub mod fs;
 mod image_name;
+pub mod limits;
 mod log_setting;
 pub mod memory;
 mod pidfd;
