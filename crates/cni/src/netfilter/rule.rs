@@ -160,6 +160,9 @@ impl Rule {
                 let ports = ports.take(count.into()).filter_map(|pair| pair.try_into().ok());
                 self.ports.extend(ports.map(u16::from_ne_bytes));
             }
+            "tcp" | "udp" | "sctp" => {
+                self.ports.extend(module_ports(&name, info).into_iter().flatten());
+            }
             "DNAT" => {
                 let revision = find(data, MODULE_REVISION).and_then(number).unwrap_or_default();
                 let at = if revision == 0 { OLD_RANGE_ADDRESS } else { RANGE_ADDRESS };
@@ -214,6 +217,25 @@ impl Rule {
             Loaded::Other => {}
         }
     }
+}
+
+/// Destination ports of `struct xt_tcp`, `xt_udp` or `xt_sctp_info`, where iptables has no expressions
+/// for them; `None` when they are all, or others than these.
+fn module_ports(name: &str, info: &[u8]) -> Option<std::ops::RangeInclusive<u16>> {
+    /// The bit of the destination's ports in what is inverted.
+    const DESTINATION: u8 = 2;
+    let (at, inverted) = match name {
+        "tcp" => (4, 11),
+        "udp" => (4, 8),
+        // Of a number of 32 bits in the machine's order, whose other bits are not asked for.
+        _ if cfg!(target_endian = "little") => (0, 288),
+        _ => (0, 291),
+    };
+    let port = |at: usize| Some(u16::from_ne_bytes(info.get(at..at + 2)?.try_into().ok()?));
+    let (from, to) = (port(at)?, port(at + 2)?);
+    let is_inverted = info.get(inverted)? & DESTINATION != 0;
+    let is_all = (from, to) == (0, u16::MAX) || (name == "sctp" && (from, to) == (0, 0));
+    (!is_inverted && !is_all).then_some(from..=to)
 }
 
 /// Reads a rule in the words of `iptables-save`; `None` for what is no rule.
@@ -351,6 +373,23 @@ mod tests {
         assert_eq!(rule.target.as_deref(), Some("CNI-DN-x"));
         assert_eq!(rule.comment.as_deref(), Some(r#"dnat name: "n" id: "c""#));
         assert_eq!((rule.protocol, rule.ports), (Some(6), vec![80, 443, 444, 445]));
+    }
+
+    #[test]
+    fn ports_of_modules_are_read() {
+        let ports = |from: u16, to: u16| [from.to_ne_bytes(), to.to_ne_bytes()].concat();
+        let all = ports(0, u16::MAX);
+        let of_tcp = |inverted: u8| [all.clone(), ports(80, 82), vec![0, 0, 0, inverted]].concat();
+        assert_eq!(module_ports("tcp", &of_tcp(0)), Some(80..=82));
+        assert_eq!(module_ports("tcp", &of_tcp(1)), Some(80..=82));
+        assert_eq!(module_ports("tcp", &of_tcp(2)), None);
+        let of_udp = [ports(53, 53), all.clone(), vec![0, 0]].concat();
+        assert_eq!(module_ports("udp", &of_udp), None);
+        let mut of_sctp = ports(9, 9);
+        of_sctp.resize(296, 0);
+        assert_eq!(module_ports("sctp", &of_sctp), Some(9..=9));
+        assert_eq!(module_ports("sctp", &[0; 296]), None);
+        assert_eq!(module_ports("tcp", &[0; 5]), None);
     }
 
     #[test]
