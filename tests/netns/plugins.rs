@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bandwidth;
+mod batch;
 pub(crate) mod bed;
 mod bridge;
 mod chain;

@@ -64,7 +64,9 @@ pub fn remove_state() {
     // What stays costs a call some time, or is removed with its pod.
     let directory = Path::new(DIRECTORY);
     let Ok(_lock) = Lock::acquire(NETFILTER) else { return };
-    drop(fs::remove_file(directory.join("cni-ports")));
+    for seen in ["cni-ports", "cni-iptables4", "cni-iptables6"] {
+        drop(fs::remove_file(directory.join(seen)));
+    }
     drop(fs::remove_dir_all(directory.join("leases")));
     for of_pods in ["hostports", "published"] {
         drop(fs::remove_dir(directory.join(of_pods)));

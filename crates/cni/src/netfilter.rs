@@ -1,10 +1,12 @@
 //! The kernel's packet filter as plugins change it.
 //!
-//! Rules are added through the host's own tools, so that they are spelt as the reference plugins
-//! spell theirs: `iptables` by one `iptables-restore --noflush`, `nft` by one `nft -f`, each a
-//! transaction. They are read and taken away over netlink (`tables`), whoever made them, but for
-//! the legacy tables. `names` has the chains and comments.
+//! Rules are added in the words of the host's own tools, so that they are spelt as the reference
+//! plugins spell theirs: `iptables` by one `iptables-restore --noflush`, `nft` by one `nft -f`, each
+//! a transaction. A pod's rules of `iptables` are made without that program (`batch`) where it would
+//! send the very same bytes. Rules are read and taken away over netlink (`tables`), whoever made
+//! them, but for the legacy tables. `names` has the chains and comments.
 
+mod batch;
 pub(crate) mod cleaner;
 pub(crate) mod conntrack;
 pub(crate) mod iptables;

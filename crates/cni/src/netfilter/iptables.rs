@@ -1,9 +1,10 @@
-//! Rules by `iptables-restore`.
+//! Rules by `iptables-restore`, or as it would make them.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf, sync::OnceLock, time::Duration};
 
 use crilet_core::exec::{ExecError, Invocation, Waiting, find_program};
 
+use super::batch::{self, proof};
 use crate::leftovers::Family;
 
 /// How long a program that waits for the lock of the tables may take. The reference waits for
@@ -26,6 +27,8 @@ pub(crate) struct Tools {
     pub(crate) flavour: Flavour,
     restore: PathBuf,
     save: PathBuf,
+    /// Whether transactions need no program, once that was asked.
+    verdict: OnceLock<Option<bool>>,
 }
 
 impl Tools {
@@ -41,7 +44,7 @@ impl Tools {
         let restore = find_program(&format!("{name}-restore"))?;
         let save = find_program(&format!("{name}-save"))?;
         let flavour = flavour(&restore);
-        Ok(Self { family, flavour, restore, save })
+        Ok(Self { family, flavour, restore, save, verdict: OnceLock::new() })
     }
 
     /// Finds the tools of the legacy tables, whichever `iptables` is made for.
@@ -61,7 +64,7 @@ impl Tools {
         };
         let restore = find_program(&format!("{name}-restore"))?;
         let save = find_program(&format!("{name}-save"))?;
-        Ok(Self { family, flavour: Flavour::Legacy, restore, save })
+        Ok(Self { family, flavour: Flavour::Legacy, restore, save, verdict: OnceLock::new() })
     }
 
     /// Makes one transaction of `script`, in `iptables-restore`'s words; what it does not name stays.
@@ -69,7 +72,41 @@ impl Tools {
     /// # Errors
     /// What the program says; then nothing was changed.
     pub(crate) fn restore(&self, script: &str) -> Result<(), ExecError> {
-        self.start()?.restore(script)
+        self.restore_by(None, script)
+    }
+
+    /// As [`Tools::restore`], by a program that was started early if there is one.
+    ///
+    /// # Errors
+    /// As [`Tools::restore`].
+    pub(super) fn restore_by(
+        &self,
+        started: Option<Restore>,
+        script: &str,
+    ) -> Result<(), ExecError> {
+        let verdict = self.verdict();
+        if verdict == Some(true) && batch::make(self.family, script) {
+            return Ok(());
+        }
+        started.map_or_else(|| self.start(), Ok)?.restore(script)?;
+        if verdict.is_none() && self.flavour == Flavour::Nft {
+            proof::compare(&self.restore, self.family, |script| {
+                self.start().and_then(|program| program.restore(script)).map_err(io::Error::other)
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether transactions need no program, as far as their words are known.
+    pub(super) fn are_spared(&self) -> bool {
+        self.verdict() == Some(true)
+    }
+
+    fn verdict(&self) -> Option<bool> {
+        *self.verdict.get_or_init(|| match self.flavour {
+            Flavour::Nft => proof::verdict(&self.restore, self.family),
+            Flavour::Legacy => None,
+        })
     }
 
     /// Starts the program for a transaction whose rules are not known yet. Two thirds of its time
@@ -77,7 +114,7 @@ impl Tools {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(crate) fn start(&self) -> Result<Restore, ExecError> {
+    pub(super) fn start(&self) -> Result<Restore, ExecError> {
         let restore = Invocation::at(&self.restore).args(["--noflush", "--wait"]).limit(LIMIT);
         restore.start_blocking().map(Restore)
     }
@@ -102,7 +139,7 @@ impl Restore {
     ///
     /// # Errors
     /// As [`Tools::restore`].
-    pub(crate) fn restore(self, script: &str) -> Result<(), ExecError> {
+    fn restore(self, script: &str) -> Result<(), ExecError> {
         self.0.finish(script.as_bytes()).map(drop)
     }
 }

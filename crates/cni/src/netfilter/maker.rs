@@ -24,24 +24,39 @@ impl Backend {
     }
 }
 
-/// A backend whose program gets ready while it is still looked up what rules it is to make.
+/// A backend whose program, where one is needed, gets ready while it is still looked up what rules it
+/// is to make.
 #[derive(Debug)]
 pub(crate) struct Maker {
     backend: Backend,
-    /// The program for IPv4, which nearly every pod has; that of `nft` takes its rules as it starts.
+    /// The tools for IPv4, which nearly every pod has; `nft` takes its rules as it starts.
+    tools: Option<Tools>,
     started: Option<Restore>,
 }
 
 impl Maker {
     /// Starts the backend's program. What keeps it from starting is told when rules are made.
     pub(crate) fn start(backend: Backend) -> Self {
-        let start = || Tools::find(Family::Ipv4).and_then(|tools| tools.start()).ok();
-        let started = (backend == Backend::Iptables).then(start).flatten();
-        Self { backend, started }
+        let find = || Tools::find(Family::Ipv4).ok();
+        let tools = (backend == Backend::Iptables).then(find).flatten();
+        let needed = tools.as_ref().filter(|tools| !tools.are_spared());
+        let started = needed.and_then(|tools| tools.start().ok());
+        Self { backend, tools, started }
     }
 
     pub(crate) fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// The tools of iptables for a family.
+    ///
+    /// # Errors
+    /// When one is not installed.
+    pub(crate) fn tools(&self, family: Family) -> Result<Tools, ExecError> {
+        match &self.tools {
+            Some(tools) if tools.family == family => Ok(tools.clone()),
+            _ => Tools::find(family),
+        }
     }
 
     /// Makes one transaction of a script of iptables by the started program, or by another one when
@@ -50,9 +65,6 @@ impl Maker {
     /// # Errors
     /// As [`Tools::restore`].
     pub(crate) fn restore(&mut self, tools: &Tools, script: &str) -> Result<(), ExecError> {
-        match self.started.take_if(|_| tools.family == Family::Ipv4) {
-            Some(started) => started.restore(script),
-            None => tools.restore(script),
-        }
+        tools.restore_by(self.started.take_if(|_| tools.family == Family::Ipv4), script)
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     Filter,
     cleaner::{Cleaner, NAT, NAT6, clean},
-    iptables::{Tools, quoted},
+    iptables::quoted,
     maker::{Backend, Maker},
     names::{comment, hash, masquerade_chain},
     nft,
@@ -75,7 +75,8 @@ pub(crate) fn add(pod: Pod<'_>, addresses: &[IpNet], mut by: Maker) -> Result<()
         if own.is_empty() {
             continue;
         }
-        let tools = Tools::find(family)
+        let tools = by
+            .tools(family)
             .map_err(|error| PluginError::because("set up masquerading", &error))?;
         let script = iptables_script(pod, &own);
         unchanged(filter.as_ref(), || by.restore(&tools, &script).map(|()| true))
@@ -84,7 +85,7 @@ pub(crate) fn add(pod: Pod<'_>, addresses: &[IpNet], mut by: Maker) -> Result<()
     Ok(())
 }
 
-fn iptables_script(pod: Pod<'_>, addresses: &[IpNet]) -> String {
+pub(super) fn iptables_script(pod: Pod<'_>, addresses: &[IpNet]) -> String {
     let chain = masquerade_chain(pod.network, pod.container);
     let comment = quoted(&comment(pod.network, pod.container));
     let mut entries = Vec::new();

@@ -3,7 +3,7 @@
 //! `iptables` of Debian, `nft`, and all else that is not the legacy tables end up here, so one
 //! transaction can take away what several tools have made. A transaction that deletes waits for
 //! the kernel some 10 ms however much it deletes; the reference plugins make four to eight of them
-//! for a pod. Adding is left to the tools, which know how each rule is spelt.
+//! for a pod. Adding is left to the tools, which know how each rule is spelt, and to `batch`.
 
 use std::io;
 
@@ -16,6 +16,7 @@ use super::{
 
 const SUBSYSTEM: u16 = 10;
 const GETTABLE: u16 = 1;
+const NEWCHAIN: u16 = 3;
 const GETCHAIN: u16 = 4;
 const DELCHAIN: u16 = 5;
 const NEWRULE: u16 = 6;
@@ -68,6 +69,13 @@ impl Table {
     fn family(self) -> u8 {
         self.family as u8
     }
+}
+
+/// What [`Filter::each`] lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listed {
+    Chains,
+    Rules,
 }
 
 const fn kind(message: u16) -> u16 {
@@ -187,6 +195,30 @@ impl Filter {
             Err(error) if is_missing(&error) => Ok(Vec::new()),
             other => other,
         }
+    }
+
+    /// Gives all chains of a family, or all rules of a table, to `each`, in the attributes that the
+    /// kernel tells.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked, or there is no such table.
+    pub(super) fn each(
+        &self,
+        table: Table,
+        listed: Listed,
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let (question, answer) = match listed {
+            Listed::Chains => {
+                (Message::new(kind(GETCHAIN), Kind::Dump, table.family(), 0), kind(NEWCHAIN))
+            }
+            Listed::Rules => (rules_of(table, None), kind(NEWRULE)),
+        };
+        self.ask(question, |message, body| {
+            if message == answer {
+                each(body);
+            }
+        })
     }
 
     /// Keys of a set's or map's elements; none when it does not exist.

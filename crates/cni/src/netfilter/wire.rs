@@ -15,6 +15,8 @@ use rtnetlink::sys::{
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_CREATE: u16 = 0x400;
+const NLM_F_APPEND: u16 = 0x800;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -37,6 +39,8 @@ pub enum Kind {
         /// Whether this is acknowledged.
         acknowledged: bool,
     },
+    /// Is part of a batch, and makes something behind what is there; only a failure is answered.
+    Addition,
 }
 
 /// A message that is being written.
@@ -53,6 +57,7 @@ impl Message {
                 Kind::One | Kind::Part { acknowledged: true } => NLM_F_ACK,
                 Kind::Dump => NLM_F_DUMP,
                 Kind::Part { acknowledged: false } => 0,
+                Kind::Addition => NLM_F_CREATE | NLM_F_APPEND,
             };
         let mut bytes = vec![0; 4];
         bytes.extend(number.to_ne_bytes());
@@ -91,6 +96,12 @@ impl Message {
         self.attribute(number | NLA_F_NESTED, inside)
     }
 
+    /// The attributes alone.
+    #[cfg(test)]
+    pub(super) fn into_body(self) -> Vec<u8> {
+        self.bytes.into_iter().skip(NLMSG_HEADER + NFGEN_HEADER).collect()
+    }
+
     fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         for (place, byte) in self.bytes.iter_mut().zip(length.to_ne_bytes()) {
@@ -110,6 +121,11 @@ pub fn push(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
     bytes.extend(number.to_ne_bytes());
     bytes.extend(value);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// As [`push`], for an attribute that has attributes inside.
+pub(super) fn push_nested(bytes: &mut Vec<u8>, number: u16, inside: &[u8]) {
+    push(bytes, number | NLA_F_NESTED, inside);
 }
 
 /// The attributes of a message or of a nested attribute.

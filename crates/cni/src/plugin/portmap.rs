@@ -58,7 +58,7 @@ impl Plugin for Portmap {
         };
         let by = Maker::start(config.backend);
         let _lock = Lock::acquire("netfilter")?;
-        let look = making::look_before(config.backend, Mode::Replace);
+        let look = making::look_before(&by, Mode::Replace);
         conflict::refuse(target, &config.mappings, look)?;
         making::add(target, &config.mappings, &config.options, by, Mode::Replace)?;
         Ok(previous)

@@ -86,9 +86,9 @@ fn add_all(
 
 /// How closely a caller has to look at what leads to pods before [`add`]: rules of iptables' nf_tables
 /// are looked at again once the pod's own are made, which tell what is newer.
-pub(crate) fn look_before(backend: Backend, mode: Mode) -> Look {
-    let is_nft = || Tools::find(Family::Ipv4).is_ok_and(|tools| tools.flavour == Flavour::Nft);
-    match (backend, mode) {
+pub(crate) fn look_before(by: &Maker, mode: Mode) -> Look {
+    let is_nft = || by.tools(Family::Ipv4).is_ok_and(|tools| tools.flavour == Flavour::Nft);
+    match (by.backend(), mode) {
         (Backend::Iptables, Mode::Replace) if is_nft() => Look::Seen,
         _ => Look::Whole,
     }
@@ -152,7 +152,7 @@ impl Wanted<'_> {
 
     fn add_iptables(&self, by: &mut Maker) -> Result<(), PluginError> {
         let family = if self.is_v4() { Family::Ipv4 } else { Family::Ipv6 };
-        let tools = Tools::find(family).map_err(|error| self.failed(&error))?;
+        let tools = by.tools(family).map_err(|error| self.failed(&error))?;
         let mut attempt = 1;
         loop {
             let seen = self.look(&tools)?;
