@@ -2,7 +2,7 @@
 //!
 //! What is made, and in which order results name it, is the reference plugin's. Better than there:
 //! links get their hardware addresses in the message that makes them, so that udev leaves them
-//! alone; an ADD that fails half-way leaves nothing; DEL and GC find the masquerading rules by the
+//! alone; rules are made beside the links; an ADD that fails half-way leaves nothing; DEL and GC find the masquerading rules by the
 //! container's id, so that they go with a namespace that is gone already.
 
 mod check;
@@ -15,7 +15,7 @@ pub(crate) use spoof::{BASE as SPOOF_BASE, TABLE as SPOOF_TABLE};
 
 use crate::{
     delegate,
-    kernel::{Namespace, Netlink, mac_text},
+    kernel::{Link, Namespace, Netlink, mac_text},
     netfilter::{
         maker::{Backend, Maker},
         masquerade::{self, Pod},
@@ -44,7 +44,7 @@ impl Plugin for Bridge {
         let host = Netlink::open()?;
         let inside = Netlink::inside(&namespace)?;
         let is_new = ports::ensure_bridge(&host, &config)?;
-        let mut made = Made { host: &host, config: &config, call, veth: None, has_lease: false };
+        let mut made = Made { host: &host, config: &config, call, links: None, has_lease: false };
         let added = add(&mut made, &inside, &namespace);
         if added.is_err() {
             made.undo(is_new);
@@ -115,15 +115,31 @@ struct Made<'a> {
     host: &'a Netlink,
     config: &'a Config,
     call: &'a Call,
-    veth: Option<Veth>,
+    /// The bridge and the pair.
+    links: Option<(Link, Veth)>,
     has_lease: bool,
 }
 
 impl Made<'_> {
+    /// The bridge and the pair, which is made unless it is there.
+    fn link(
+        &mut self,
+        inside: &Netlink,
+        namespace: &Namespace,
+    ) -> Result<(Link, Veth), PluginError> {
+        if let Some(links) = &self.links {
+            return Ok(links.clone());
+        }
+        let (config, call, host) = (self.config, self.call, self.host);
+        let bridge = ports::bridge(host, &config.bridge)?;
+        let veth = ports::add_veth(host, inside, namespace, &bridge, config, call)?;
+        Ok(self.links.insert((bridge, veth)).clone())
+    }
+
     /// Takes back what was made. What cannot be taken back is left to DEL, which the runtime calls
     /// after a failed ADD; the failure itself is what to tell.
     fn undo(&self, bridge_is_new: bool) {
-        if let Some(veth) = &self.veth {
+        if let Some((_, veth)) = &self.links {
             drop(self.host.delete_link(&veth.host));
         }
         if self.config.masquerade {
@@ -146,43 +162,54 @@ fn add(
     inside: &Netlink,
     namespace: &Namespace,
 ) -> Result<CniResult, PluginError> {
-    let (config, call, host) = (made.config, made.call, made.host);
+    let (config, call) = (made.config, made.call);
+    endpoint::refuse_taken_name(inside, call)?;
     let masquerading =
         (config.masquerade && config.ipam.is_some()).then(|| Backend::choose(config.backend));
     let maker = masquerading.map(Maker::start);
-    let bridge = ports::bridge(host, &config.bridge)?;
-    let veth = ports::add_veth(host, inside, namespace, &bridge, config, call)?;
-    made.veth = Some(veth.clone());
     let mut result = CniResult::default();
     if let Some(ipam) = &config.ipam {
+        // Rules need nothing but the address, so the link is made beside them where it can be.
+        if endpoint::leases_over_link(ipam) {
+            made.link(inside, namespace)?;
+        }
         result = endpoint::lease(ipam, 2, call)?;
         made.has_lease = true;
         gateway::complete(&mut result, config);
     }
-    let set_up = || {
-        if config.ipam.is_some() {
-            endpoint::configure(inside, namespace, &result, config.link_settings(), call)?;
-            if config.is_gateway {
-                gateway::ensure(host, &bridge, &result, config)?;
-            }
-        } else if !config.is_interface_disabled {
-            endpoint::switch_on(inside, call)?;
-        }
-        if config.spoof_check {
-            let mac = config.mac.map_or_else(|| veth.pod.mac.clone(), |mac| mac_text(&mac));
-            spoof::add(&veth.host.name, &mac, call)?;
-        }
-        if !config.is_interface_disabled {
-            ports::await_carrier(host, &veth.host)?;
-        }
-        interfaces(host, inside, namespace, config, &veth)
-    };
     let rules = maker.map(|maker| || masquerade(call, &result, maker));
-    result.interfaces = beside(rules, set_up)?;
+    result.interfaces = beside(rules, || set_up(made, inside, namespace, &result))?;
     if !config.dns.is_empty() {
         result.dns = config.dns.clone();
     }
     Ok(result)
+}
+
+/// Makes the pair of links unless it is there, and gives it what the result says.
+fn set_up(
+    made: &mut Made<'_>,
+    inside: &Netlink,
+    namespace: &Namespace,
+    result: &CniResult,
+) -> Result<Vec<Interface>, PluginError> {
+    let (config, call, host) = (made.config, made.call, made.host);
+    let (bridge, veth) = made.link(inside, namespace)?;
+    if config.ipam.is_some() {
+        endpoint::configure(inside, namespace, result, config.link_settings(), call)?;
+        if config.is_gateway {
+            gateway::ensure(host, &bridge, result, config)?;
+        }
+    } else if !config.is_interface_disabled {
+        endpoint::switch_on(inside, call)?;
+    }
+    if config.spoof_check {
+        let mac = config.mac.map_or_else(|| veth.pod.mac.clone(), |mac| mac_text(&mac));
+        spoof::add(&veth.host.name, &mac, call)?;
+    }
+    if !config.is_interface_disabled {
+        ports::await_carrier(host, &veth.host)?;
+    }
+    interfaces(host, inside, namespace, config, &veth)
 }
 
 fn masquerade(call: &Call, result: &CniResult, maker: Maker) -> Result<(), PluginError> {
@@ -190,9 +217,8 @@ fn masquerade(call: &Call, result: &CniResult, maker: Maker) -> Result<(), Plugi
     masquerade::add(pod_of(call), &addresses, maker)
 }
 
-/// Makes rules, where there are any to make, on a thread of its own beside something else: another
-/// program makes them, and the kernel looks at all rules of the node each time. When both fail, the
-/// other's failure is told.
+/// Makes rules, where there are any to make, on a thread of its own beside something else: the kernel
+/// looks at all rules of the node each time. When both fail, the other's failure is told.
 fn beside<T>(
     rules: Option<impl FnOnce() -> Result<(), PluginError> + Send>,
     other: impl FnOnce() -> Result<T, PluginError>,

@@ -62,6 +62,12 @@ pub(super) fn lease(ipam: &str, number: i64, call: &Call) -> Result<CniResult, P
     Ok(leased)
 }
 
+/// Whether address management may need the pod's link to lease an address, as DHCP does; of plugins
+/// of others it is not known.
+pub(super) fn leases_over_link(ipam: &str) -> bool {
+    super::find(ipam).is_none_or(|own| own.name() == super::dhcp::NAME)
+}
+
 /// What address management is asked to release before the pod's link goes, and what after it: DHCP
 /// speaks over the link, while a lease of host-local is free only when nobody has the address.
 pub(super) fn releases(ipam: Option<&str>) -> (Option<&str>, Option<&str>) {
