@@ -335,3 +335,17 @@ E
     assert_eq!((code, said.as_str()), (11, "come back later; full"));
     assert!(!bed.sh("ip -o link").contains("veth"));
 }
+
+#[test]
+fn a_second_add_is_refused_and_takes_nothing_from_the_first() {
+    let bed = Bed::start();
+    bed.pod("one");
+    let config = config(json!({"isGateway": true, "ipMasq": true, "macspoofchk": true}));
+    bed.run(Maker::Ours, "ADD", "one", &config).ok();
+    let state =
+        || (bed.rules(), bed.sh("ls /var/lib/cni/networks/net; ip -o link show type veth | wc -l"));
+    let before = state();
+    let (_, words) = bed.run(Maker::Ours, "ADD", "one", &config).error();
+    assert!(words.contains("already exists"), "{words}");
+    assert_eq!(state(), before);
+}

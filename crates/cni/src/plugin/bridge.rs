@@ -44,7 +44,14 @@ impl Plugin for Bridge {
         let host = Netlink::open()?;
         let inside = Netlink::inside(&namespace)?;
         let is_new = ports::ensure_bridge(&host, &config)?;
-        let mut made = Made { host: &host, config: &config, call, links: None, has_lease: false };
+        let mut made = Made {
+            host: &host,
+            config: &config,
+            call,
+            links: None,
+            has_lease: false,
+            may_have_rules: false,
+        };
         let added = add(&mut made, &inside, &namespace);
         if added.is_err() {
             made.undo(is_new);
@@ -118,6 +125,8 @@ struct Made<'a> {
     /// The bridge and the pair.
     links: Option<(Link, Veth)>,
     has_lease: bool,
+    /// Whether rules may have been made. Those that are there before are of an earlier ADD.
+    may_have_rules: bool,
 }
 
 impl Made<'_> {
@@ -142,10 +151,10 @@ impl Made<'_> {
         if let Some((_, veth)) = &self.links {
             drop(self.host.delete_link(&veth.host));
         }
-        if self.config.masquerade {
+        if self.config.masquerade && self.may_have_rules {
             drop(masquerade::remove(pod_of(self.call)));
         }
-        if self.config.spoof_check {
+        if self.config.spoof_check && self.may_have_rules {
             drop(spoof::remove(self.call));
         }
         if let (Some(ipam), true) = (&self.config.ipam, self.has_lease) {
@@ -177,6 +186,7 @@ fn add(
         made.has_lease = true;
         gateway::complete(&mut result, config);
     }
+    made.may_have_rules = true;
     let rules = maker.map(|maker| || masquerade(call, &result, maker));
     result.interfaces = beside(rules, || set_up(made, inside, namespace, &result))?;
     if !config.dns.is_empty() {
