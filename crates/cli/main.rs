@@ -55,7 +55,10 @@ mod version;
 mod wait;
 mod watch;
 
-use std::{mem::ManuallyDrop, process::ExitCode};
+use std::{
+    mem::{self, ManuallyDrop},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, FromArgMatches};
 
@@ -84,8 +87,9 @@ fn main() -> ExitCode {
         Err(cause) => return errors::report(&CliError::Start { cause }),
     };
     let result = runtime.block_on(Box::pin(dispatch(cli)));
-    // What is still under way in the background, such as a signal handler, must not hold us up.
-    runtime.shutdown_background();
+    // What is still under way in the background, such as a signal handler, must not hold us up; the
+    // kernel takes connections and memory apart faster than we would.
+    mem::forget(runtime);
     match result {
         Ok(code) => code,
         Err(error) => errors::report(&error),
