@@ -10,6 +10,7 @@ mod batch;
 pub(crate) mod cleaner;
 pub(crate) mod conntrack;
 pub(crate) mod iptables;
+mod later;
 pub(crate) mod maker;
 pub(crate) mod masquerade;
 pub(crate) mod names;

@@ -44,15 +44,6 @@ pub(crate) struct Cleaner {
     is_first: bool,
 }
 
-/// What was taken away. The kernel keeps whoever ends the connection waiting until no packet can be
-/// in what is gone, some 10 ms; other work is best done before this is dropped.
-#[derive(Debug)]
-pub(crate) struct Cleaned {
-    /// Whether nf_tables was changed.
-    pub(crate) has_changed: bool,
-    _connection: Option<Filter>,
-}
-
 /// Takes away what `plan` finds, in one transaction; `false` when it finds nothing.
 ///
 /// # Errors
@@ -61,27 +52,13 @@ pub(crate) fn clean(
     tables: &[Table],
     plan: impl Fn(&mut Cleaner) -> io::Result<()>,
 ) -> Result<bool, PluginError> {
-    begin_to_clean(tables, plan).map(|cleaned| cleaned.has_changed)
-}
-
-/// As [`clean`], for callers who have something to do while the kernel waits.
-///
-/// # Errors
-/// As [`clean`].
-pub(crate) fn begin_to_clean(
-    tables: &[Table],
-    plan: impl Fn(&mut Cleaner) -> io::Result<()>,
-) -> Result<Cleaned, PluginError> {
     let failed = |cause: io::Error| PluginError::because("remove rules of the pod", &cause);
     let mut attempt = 1;
     loop {
         let mut cleaner = Cleaner::look(tables, attempt == 1)?;
         plan(&mut cleaner).map_err(failed)?;
         match cleaner.commit() {
-            Ok(has_changed) => {
-                let connection = cleaner.filter.map(|(filter, _)| filter);
-                return Ok(Cleaned { has_changed, _connection: connection });
-            }
+            Ok(has_changed) => return Ok(has_changed),
             // The generation has passed, a chain is still led to, a rule is gone.
             Err(error) if attempt < ATTEMPTS && is_race(&error) => attempt += 1,
             Err(error) => return Err(failed(error)),

@@ -1,9 +1,9 @@
 //! nf_tables as the kernel has it: chains and rules read, and taken away in one transaction.
 //!
 //! `iptables` of Debian, `nft`, and all else that is not the legacy tables end up here, so one
-//! transaction can take away what several tools have made. A transaction that deletes waits for
-//! the kernel some 10 ms however much it deletes; the reference plugins make four to eight of them
-//! for a pod. Adding is left to the tools, which know how each rule is spelt, and to `batch`.
+//! transaction can take away what several tools have made. A transaction that deletes keeps the
+//! kernel waiting some 10 ms however much it deletes; the reference plugins make four to eight of
+//! them for a pod. Adding is left to the tools, which know how each rule is spelt, and to `batch`.
 
 use std::io;
 

@@ -4,13 +4,15 @@
 //! and the answers' frame. Numbers are those of linux/netlink.h and linux/netfilter/*.h; numbers
 //! of the packet filter are in network order.
 
-use std::{cell::Cell, io};
+use std::{cell::Cell, io, os::fd::OwnedFd};
 
 use nix::{errno::Errno, libc};
 use rtnetlink::sys::{
     Socket, SocketAddr,
     protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG},
 };
+
+use super::later;
 
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
@@ -159,8 +161,19 @@ pub fn number(bytes: &[u8]) -> Option<u32> {
 /// A connection to the packet filter of the calling thread's namespace.
 #[derive(Debug)]
 pub struct Filter {
+    protocol: isize,
     socket: Socket,
     sequence: Cell<u32>,
+    /// Keeps the kernel's end of the socket; dropped after it.
+    holder: Option<OwnedFd>,
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        if self.protocol == NETLINK_NETFILTER {
+            self.holder = later::hold(&self.socket);
+        }
+    }
 }
 
 impl Filter {
@@ -193,7 +206,7 @@ impl Filter {
         let socket = Socket::new(protocol)?;
         // The kernel gives an address to who connects without one.
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket, sequence: Cell::new(0) })
+        Ok(Self { protocol, socket, sequence: Cell::new(0), holder: None })
     }
 
     fn next(&self) -> u32 {

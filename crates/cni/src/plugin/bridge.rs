@@ -66,8 +66,8 @@ impl Plugin for Bridge {
         // What is given back over the pod's own link goes before it.
         let (first, later) = endpoint::releases(config.ipam.as_deref());
         errors.extend(first.and_then(|ipam| delegate::ask(ipam, Command::Del, call).err()));
-        // Taking rules away and taking a link away both wait for the kernel's grace period; side by
-        // side they wait once. The link takes longer as a rule, and the lease is free after it.
+        // Taking a link away waits for the kernel's grace periods, and looking for rules takes its time,
+        // too. The lease is free after the link.
         let rules = std::thread::scope(|scope| {
             let rules = scope.spawn(|| {
                 let results = [masquerade::remove(pod), spoof::remove(call)];

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     netfilter::{
         Filter,
-        cleaner::{Cleaner, NAT, NAT6, begin_to_clean, clean},
+        cleaner::{Cleaner, NAT, NAT6, clean},
         names::{dnat_chain, snat_chain},
         rule::Rule,
         tables::{Table, TableFamily},
@@ -73,7 +73,7 @@ pub(crate) fn remove(network: &str, container: &str) -> Result<(), PluginError> 
     });
     let own = Own::noted(network, container);
     let udp = std::cell::RefCell::new(Vec::new());
-    let cleaned = begin_to_clean(&[NAT, NAT6], |cleaner| {
+    let has_changed = clean(&[NAT, NAT6], |cleaner| {
         let mut udp = udp.borrow_mut();
         udp.clear();
         mark(cleaner, network, container, &mut udp)?;
@@ -88,13 +88,11 @@ pub(crate) fn remove(network: &str, container: &str) -> Result<(), PluginError> 
     })?;
     attached::forget(network, container);
     if let Some((filter, generation, known)) = before {
-        known.save(filter, generation, cleaned.has_changed.into());
+        known.save(filter, generation, has_changed.into());
     }
     let (four, six): (Vec<Flows>, Vec<Flows>) =
         udp.into_inner().into_iter().partition(|flows| flows.pod.is_some_and(|pod| pod.is_ipv4()));
-    let ended = end_flows(&four, &six);
-    drop(cleaned);
-    ended
+    end_flows(&four, &six)
 }
 
 /// Marks the chains of a pod's host ports in iptables, and gathers its flows of UDP.
