@@ -12,8 +12,8 @@ use rtnetlink::{
             AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
         },
         link::{
-            InfoData, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-            State,
+            AfSpecInet, AfSpecUnspec, InfoData, InfoKind, InfoPortData, LinkAttribute, LinkFlags,
+            LinkInfo, LinkMessage, State,
         },
     },
 };
@@ -47,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) alias: String,
     /// As a port of a bridge: whether it gets its own packets back.
     pub(crate) is_hairpin: bool,
+    /// Whether 127.0.0.0/8 is routed over it.
+    pub(crate) routes_localnet: bool,
 }
 
 /// An address of a link.
@@ -177,9 +179,12 @@ impl Netlink {
     /// # Errors
     /// When the kernel cannot be asked.
     pub(crate) fn addresses(&self, link: &Link) -> Result<Vec<LinkAddress>, KernelError> {
-        let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let mut message = AddressMessage::default();
+        message.header.index = link.index;
+        let message = RouteNetlinkMessage::GetAddress(message);
         let action = || format!("list addresses of link `{}`", link.name);
-        let answers = self.request(message, Mode::List, action)?;
+        // Beside a thousand pods, all others' take longer than all else that is asked of links.
+        let answers = self.strictly(|| self.request(message, Mode::List, action))?;
         let own = answers.into_iter().filter_map(|answer| match answer {
             RouteNetlinkMessage::NewAddress(message) if message.header.index == link.index => {
                 LinkAddress::read(&message)
@@ -260,6 +265,16 @@ impl Link {
             LinkAttribute::TxQueueLen(length) => self.tx_queue_length = length,
             LinkAttribute::Controller(index) => self.controller = Some(index),
             LinkAttribute::Link(index) => self.lower = Some(index),
+            LinkAttribute::AfSpecUnspec(families) => {
+                self.routes_localnet = families.iter().any(|family| {
+                    match family {
+                    AfSpecUnspec::Inet(settings) => settings.iter().any(|settings| {
+                        matches!(settings, AfSpecInet::DevConf(conf) if conf.route_localnet == 1)
+                    }),
+                    _ => false,
+                }
+                });
+            }
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     match info {

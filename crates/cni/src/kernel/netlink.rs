@@ -86,6 +86,18 @@ impl Netlink {
             .map_err(|cause| KernelError::Refused { action: action(), cause })
     }
 
+    /// Has the kernel take listings that `ask` asks for at their word: what the header names, and nothing else
+    /// (`NETLINK_GET_STRICT_CHK` of netlink(7), since Linux 4.20). A kernel without it lists all.
+    pub(crate) fn strictly<T>(&self, ask: impl FnOnce() -> T) -> T {
+        let is_set = self.socket.set_netlink_get_strict_chk(true).is_ok();
+        let answer = ask();
+        if is_set {
+            // Nothing but the socket itself could refuse, which has just agreed.
+            self.socket.set_netlink_get_strict_chk(false).unwrap_or_default();
+        }
+        answer
+    }
+
     fn exchange(
         &self,
         message: RouteNetlinkMessage,

@@ -1,11 +1,29 @@
 //! Settings below `/proc/sys`; those of `net` are the calling thread's namespace's.
 
 use std::{
-    fs, io,
+    cell::OnceCell,
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
+use nix::{
+    fcntl::{OFlag, open, openat},
+    sys::stat::Mode,
+};
+
 use super::KernelError;
+
+/// Directories of settings that every namespace has.
+const FAMILIES: [&str; 2] = ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"];
+
+thread_local! {
+    /// Those of the thread's namespace, held open: the kernel's cache of names has one for every namespace,
+    /// which are compared one by one, so that beside a thousand pods each walk through it takes a
+    /// millisecond. A thread that enters a namespace does nothing before (`Namespace::run`).
+    static HELD: [OnceCell<Option<OwnedFd>>; 2] = const { [const { OnceCell::new() }; 2] };
+}
 
 /// Path of a setting of a link, as `ipv4`, `eth0`, `arp_notify`.
 pub(crate) fn of_link(family: &str, link: &str, name: &str) -> PathBuf {
@@ -13,10 +31,26 @@ pub(crate) fn of_link(family: &str, link: &str, name: &str) -> PathBuf {
     Path::new("/proc/sys/net").join(family).join("conf").join(link).join(name)
 }
 
+/// Opens a setting.
+fn file(path: &Path, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_CLOEXEC;
+    let opened = HELD.with(|held| {
+        let of_family = |(directory, held): (_, &OnceCell<_>)| {
+            let below = path.strip_prefix(directory).ok()?;
+            let hold = || open(directory, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
+            Some(openat(held.get_or_init(hold).as_ref()?, below, flags, Mode::empty()))
+        };
+        FAMILIES.into_iter().zip(held).find_map(of_family)
+    });
+    Ok(opened.unwrap_or_else(|| open(path, flags, Mode::empty()))?.into())
+}
+
 /// Reads a setting; `None` when this kernel has none of that name.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, KernelError> {
-    match fs::read_to_string(path) {
-        Ok(value) => Ok(Some(value.trim().to_owned())),
+    let mut value = String::new();
+    let opened = file(path, OFlag::O_RDONLY);
+    match opened.and_then(|mut file| file.read_to_string(&mut value)) {
+        Ok(_) => Ok(Some(value.trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(KernelError::Setting { action: "read", path: path.to_owned(), cause }),
     }
@@ -27,11 +61,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, KernelError> {
 /// # Errors
 /// When it is not there or refuses the value.
 pub(crate) fn write(path: &Path, value: &str) -> Result<(), KernelError> {
-    fs::write(path, value).map_err(|cause| KernelError::Setting {
-        action: "write",
-        path: path.to_owned(),
-        cause,
-    })
+    let written = file(path, OFlag::O_WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
+    written.map_err(|cause| KernelError::Setting { action: "write", path: path.to_owned(), cause })
 }
 
 /// Writes a setting unless it has the value; `false` when this kernel has none of that name.

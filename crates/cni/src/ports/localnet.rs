@@ -39,6 +39,9 @@ pub(crate) fn open(pod: IpAddr, backend: Backend) -> Result<(), PluginError> {
     let Some(index) = host.output_link(pod)? else { return Ok(()) };
     let Some(link) = host.link_at(index)? else { return Ok(()) };
     guard(backend)?;
+    if link.routes_localnet {
+        return Ok(());
+    }
     let setting = settings::of_link("ipv4", &link.name, "route_localnet");
     Ok(settings::ensure(&setting, "1").map(drop)?)
 }
