@@ -1,6 +1,6 @@
 //! Several sources by time, into one output.
 
-use std::io::Write;
+use std::{cmp::Reverse, collections::BinaryHeap, io::Write};
 
 use super::{
     cursor::as_u64,
@@ -124,17 +124,16 @@ pub(crate) fn by_time<L: Lines>(
     sources: &mut [L],
     output: &mut Output<'_>,
 ) -> Result<bool, LogError> {
-    // Time and number of every source's next line, the first one last.
-    let mut waiting: Vec<(i64, usize)> = Vec::with_capacity(sources.len());
+    // Time and number of every source's next line, the first one on top.
+    let mut waiting = BinaryHeap::with_capacity(sources.len());
     for (number, source) in sources.iter_mut().enumerate() {
         if source.next()? == Next::Line {
-            waiting.push((source.source().at(), number));
+            waiting.push(Reverse((source.source().at(), number)));
         }
     }
-    waiting.sort_unstable_by(|a, b| b.cmp(a));
-    while let Some((_, number)) = waiting.pop() {
+    while let Some(Reverse((_, number))) = waiting.pop() {
         // Up to the time of the next one, this source's lines need no comparing with others.
-        let until = waiting.last().copied().unwrap_or((i64::MAX, usize::MAX));
+        let until = waiting.peek().map_or((i64::MAX, usize::MAX), |Reverse(next)| *next);
         let Some(source) = sources.get_mut(number) else { break };
         let next = loop {
             let open = source.source().is_open();
@@ -150,8 +149,7 @@ pub(crate) fn by_time<L: Lines>(
             }
         };
         if let Some(at) = next {
-            let place = waiting.partition_point(|other| *other > (at, number));
-            waiting.insert(place, (at, number));
+            waiting.push(Reverse((at, number)));
         }
     }
     Ok(true)
