@@ -10,8 +10,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::protocol::{Code, PluginError};
 
-/// Directory of the lock; it goes with the machine's uptime, as chains and links do.
-const DIRECTORY: &str = "/run/crilet";
+/// Directory of the lock and of what was seen; it goes with the machine's uptime, as chains and links do.
+pub(crate) const DIRECTORY: &str = "/run/crilet";
 /// Name of the lock that is held while rules are looked at and changed.
 const NETFILTER: &str = "netfilter";
 

@@ -2,8 +2,9 @@
 //!
 //! What is made, and in which order results name it, is the reference plugin's. Better than there:
 //! links get their hardware addresses in the message that makes them, so that udev leaves them
-//! alone; rules are made beside the links; an ADD that fails half-way leaves nothing; DEL and GC find the masquerading rules by the
-//! container's id, so that they go with a namespace that is gone already.
+//! alone; rules are made beside the links; an ADD that fails half-way leaves nothing; DEL and GC find
+//! the masquerading rules by the container's id, so that they go with a namespace that is gone
+//! already.
 
 mod check;
 mod config;

@@ -21,7 +21,10 @@ use std::{
 use crilet_core::fs::replace_quickly;
 
 use super::{mapping::PortMapping, script::DISPATCH};
-use crate::netfilter::{Filter, rule::Rule, tables::Table};
+use crate::{
+    lock::DIRECTORY,
+    netfilter::{Filter, rule::Rule, tables::Table},
+};
 
 const PATH: &str = "/run/crilet/cni-ports";
 const NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -120,7 +123,7 @@ impl Known {
         let written = self.write(&mut text);
         drop(
             written
-                .and_then(|()| fs::create_dir_all("/run/crilet"))
+                .and_then(|()| fs::create_dir_all(DIRECTORY))
                 .and_then(|()| replace_quickly(PATH.as_ref(), &text, 0o600)),
         );
     }

@@ -18,6 +18,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::{script::Script, send};
 use crate::{
     Family,
+    lock::DIRECTORY,
     netfilter::{
         Filter, attributes,
         cleaner::{NAT, NAT6},
@@ -26,7 +27,6 @@ use crate::{
     },
 };
 
-const DIRECTORY: &str = "/run/crilet";
 const SAME: &str = "same";
 const CHAIN_HANDLE: u16 = 2;
 const CHAIN_NAME: u16 = 3;
