@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Whoever is killed in between leaves one of these, and the next plan goes on from it: a live file
-//! that is missing is reopened, or gets its name back where the container has ended; a `.tmp` is removed, and of two forms of one file the archive stays
-//! only if it reads back as the plain one.
+//! that stays missing is reopened, or gets its name back where the container has ended; a `.tmp` is
+//! removed, and of two forms of one file the archive stays only if it reads back as the plain one.
 
 mod budget;
 mod compress;

@@ -19,6 +19,10 @@ pub struct Situation {
     pub wall: jiff::civil::DateTime,
     /// Whether the container runs, so that its log can be reopened.
     pub running: bool,
+    /// Whether a live file that is missing will not come by itself: nobody has asked for it a moment
+    /// ago, and it is not to be in another directory. A runtime that is asked twice has two threads for
+    /// a while that write the same file, and lines of the older one come too late.
+    pub deserted: bool,
     /// When the live file's first line was written.
     pub oldest: Option<SystemTime>,
     /// Whether there is too little room left, and nothing else to remove.
@@ -116,7 +120,7 @@ fn rotation(family: &Family, policy: &Policy, situation: &Situation) -> Option<S
     }
     let Some(live) = family.live else {
         // Something strange at its place is not ours to put right.
-        return (!family.live_is_strange).then_some(Step::Reopen);
+        return (situation.deserted && !family.live_is_strange).then_some(Step::Reopen);
     };
     let too_large = policy.max_size.is_some_and(|size| live.size >= size);
     let oldest = situation.oldest.map(|oldest| age_of(oldest, situation.now));

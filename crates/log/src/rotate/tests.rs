@@ -106,6 +106,7 @@ fn pass(
         now: SystemTime::now() + Duration::from_secs(100),
         wall: wall.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap(),
         running: true,
+        deserted: true,
         oldest: None,
         pressed: false,
     };
@@ -268,7 +269,8 @@ fn the_plan_is_that_of_a_kubelet() {
     let family = Family::read(&directory, "0.log".as_ref()).unwrap();
     let now = SystemTime::now();
     let wall = jiff::civil::date(2026, 1, 1).at(0, 0, 9, 0);
-    let situation = Situation { now, wall, running: true, oldest: None, pressed: false };
+    let situation =
+        Situation { now, wall, running: true, deserted: true, oldest: None, pressed: false };
     let steps = |max_size, max_files, running| {
         let policy = Policy { max_size: Some(max_size), max_files, ..Policy::default() };
         plan(&family, &policy, &Situation { running, ..situation })
@@ -316,7 +318,8 @@ fn a_live_file_that_nobody_will_write_again_gets_its_name_back() {
     assert_eq!((family.live, family.rotated.len()), (None, 2), "{family:#?}");
     let now = SystemTime::now() + Duration::from_secs(100);
     let wall = jiff::civil::date(2026, 1, 1).at(0, 0, 9, 0);
-    let situation = Situation { now, wall, running: false, oldest: None, pressed: false };
+    let situation =
+        Situation { now, wall, running: false, deserted: true, oldest: None, pressed: false };
     let steps = plan(&family, &policy(9), &situation);
     let newest = family.newest().unwrap();
     let older = Step::Compress(family.rotated[0].stamp, Compression::Gzip);
@@ -423,7 +426,7 @@ fn age_removes_files_and_rotates_what_has_old_lines() {
     let now = SystemTime::now() + Duration::from_secs(100);
     let wall = jiff::civil::date(2026, 1, 1).at(0, 0, 9, 0);
     let oldest = Some(now - Duration::from_secs(61));
-    let situation = Situation { now, wall, running: true, oldest, pressed: false };
+    let situation = Situation { now, wall, running: true, deserted: true, oldest, pressed: false };
     let policy = Policy { max_age: Some(Duration::from_secs(60)), ..Policy::default() };
     let steps = plan(&family, &policy, &situation);
     let removed = Step::Remove("20260101-000001".parse().unwrap(), Why::Age);

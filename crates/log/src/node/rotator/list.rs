@@ -130,11 +130,12 @@ impl Rotator {
             let poked = Arc::clone(&self.poked);
             let now = Instant::now();
             let waker = Waker::new(move || poked.notify_one());
-            let (growth, live, newest) = (None, None, None);
+            let (growth, live, missing, newest) = (None, None, None, None);
             let state = State {
                 found: log,
                 growth,
                 live,
+                missing,
                 newest,
                 rotated: 0,
                 next: now,

@@ -4,7 +4,7 @@ use std::{time::Duration, time::SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Key, Rotator, State, THOROUGH, TURN, UNWATCHED};
+use super::{COMING, Key, Rotator, State, THOROUGH, TURN, UNWATCHED};
 use crate::{
     error::LogError,
     files::Family,
@@ -28,11 +28,13 @@ impl Rotator {
                 return self.tell_once(Some(log.path()), Problem::Look(cause));
             }
         };
-        let running = state.found.writers.iter().any(|writer| writer.running);
-        if live.is_none() && running {
+        if live.is_none() && state.is_written() {
             // Where somebody has put another directory into the place of this one, the runtime writes
             // there from the next reopening on.
             (self.next_list, self.next_discovery) = (now, now);
+            state.missing.get_or_insert(now);
+        } else {
+            state.missing = None;
         }
         let size = live.map_or(0, |live| live.size);
         match &mut state.growth {
@@ -54,9 +56,10 @@ impl Rotator {
         let Some(state) = self.logs.get_mut(key) else { return };
         let now = Instant::now();
         let limit = state.found.policy.max_size.unwrap_or(u64::MAX / 4);
-        let running = state.found.writers.iter().any(|writer| writer.running);
         let wait = match &state.growth {
-            _ if !running => THOROUGH,
+            _ if !state.is_written() => THOROUGH,
+            // What comes into its place may grow fast.
+            _ if state.missing.is_some() => TURN,
             Some(growth) if growth.is_silent() && silent(&self.watch, state) => THOROUGH,
             // Without inotify nobody tells when it begins to grow again.
             Some(growth) => growth.next_look(limit),
@@ -88,6 +91,9 @@ impl Rotator {
         self.notice(key, &family);
         let Some(state) = self.logs.get(key) else { return };
         let situation = situation(state, pressed);
+        if state.missing.is_some_and(|since| since.elapsed() < COMING) {
+            self.busy.insert(key.clone());
+        }
         let steps = plan(&family, &state.found.policy, &situation);
         let mut moved = false;
         for step in steps {
@@ -138,6 +144,20 @@ impl Rotator {
     }
 }
 
+impl State {
+    /// Whether a container that runs writes it.
+    fn is_written(&self) -> bool {
+        self.found.writers.iter().any(|writer| writer.running)
+    }
+
+    /// Whether nobody is about to bring its live file. A rotator that was killed may have asked for it
+    /// just before.
+    fn is_deserted(&self) -> bool {
+        let long = self.missing.is_some_and(|since| since.elapsed() >= COMING);
+        long && self.found.log.directory().successor().is_none()
+    }
+}
+
 fn situation(state: &State, pressed: bool) -> Situation {
     let aged = state.found.policy.max_age.is_some();
     let oldest = aged.then(|| first_time(&state.found.log)).flatten();
@@ -146,7 +166,8 @@ fn situation(state: &State, pressed: bool) -> Situation {
     Situation {
         now: SystemTime::now(),
         wall: jiff::Zoned::now().datetime(),
-        running: state.found.writers.iter().any(|writer| writer.running),
+        running: state.is_written(),
+        deserted: state.is_deserted(),
         oldest: oldest.map(|oldest| SystemTime::UNIX_EPOCH + since(oldest)),
         pressed,
     }

@@ -46,6 +46,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const UNWATCHED: Duration = Duration::from_secs(1);
 /// Between two looks at free space.
 const SPACE: Duration = Duration::from_millis(10);
+/// How long a live file may be missing before the runtime is asked for it: somebody who was killed may have
+/// asked just before.
+const COMING: Duration = Duration::from_millis(500);
 /// How long a runtime may take to reopen a log, which is a thousand times what it takes: all other
 /// logs wait for it, and grow.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -153,6 +156,8 @@ struct State {
     found: ContainerLog,
     growth: Option<Growth>,
     live: Option<(u64, u64)>,
+    /// Since when the container runs and there is no live file.
+    missing: Option<Instant>,
     newest: Option<Stamp>,
     /// Bytes of the rotated files.
     rotated: u64,

@@ -139,6 +139,8 @@ impl Rotator {
         } else {
             // It was written elsewhere: another directory has the place of this one.
             state.put_off();
+            let now = Instant::now();
+            (self.next_list, self.next_discovery) = (now, now);
         }
     }
 
