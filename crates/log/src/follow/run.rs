@@ -333,4 +333,8 @@ impl Lines for Log {
     fn source(&self) -> &Source {
         &self.source
     }
+
+    fn source_mut(&mut self) -> &mut Source {
+        &mut self.source
+    }
 }

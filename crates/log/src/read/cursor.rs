@@ -9,7 +9,7 @@ use std::{
 
 use regex::bytes::Regex;
 
-use super::segment::Input;
+use super::{compact::compact, segment::Input};
 use crate::format::Header;
 
 /// Bytes read at a time. What is longer than this comes in pieces.
@@ -133,6 +133,30 @@ impl Cursor {
             }
             if !self.fill()? {
                 return Ok(Step::End);
+            }
+        }
+    }
+
+    /// The contents of all records that the buffer has next, moved together in it, and how many they
+    /// are. None where there is no more to read, or where what comes next is not a whole record.
+    pub(crate) fn records(&mut self) -> io::Result<Option<(Range<usize>, u64)>> {
+        loop {
+            if self.inside {
+                return Ok(None);
+            }
+            let unread = self.buffer.get_mut(self.start..self.end).unwrap_or_default();
+            let done = compact(unread);
+            let text = self.start..self.start + done.written;
+            self.start += done.read;
+            self.scanned = self.start;
+            self.offset += as_u64(done.read);
+            if done.lines > 0 {
+                return Ok(Some((text, done.lines)));
+            }
+            let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let full = unread.len() == BUFFER;
+            if full || memchr::memchr(b'\n', unread).is_some() || !self.fill()? {
+                return Ok(None);
             }
         }
     }

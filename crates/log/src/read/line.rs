@@ -21,6 +21,12 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether there is no line that it does not want.
+    pub(crate) fn takes_all(&self) -> bool {
+        let Self { stream, since, until, grep } = self;
+        stream.is_none() && since.is_none() && until.is_none() && grep.is_none()
+    }
+
     /// Whether no line that is still to be written is wanted, by the clock of now.
     pub(crate) fn is_past(&self) -> bool {
         let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);

@@ -42,6 +42,10 @@ impl<'a> Output<'a> {
     /// Takes the current line of a source; tells whether more is wanted.
     #[inline]
     pub(crate) fn take(&mut self, number: usize, source: &Source) -> Result<bool, LogError> {
+        if let Some((text, lines)) = source.text() {
+            self.lines += lines;
+            return self.text(text);
+        }
         let line = source.line();
         self.renderer.line(number, &line, &mut self.batch);
         self.lines += u64::from(line.last);
@@ -51,14 +55,31 @@ impl<'a> Output<'a> {
         Ok(true)
     }
 
+    /// Takes text that is as it has to be; tells whether more is wanted.
+    fn text(&mut self, text: &[u8]) -> Result<bool, LogError> {
+        self.renderer.finish(&mut self.batch);
+        if !self.batch.is_empty() && !self.flush()? {
+            return Ok(false);
+        }
+        self.write(text)
+    }
+
     /// Writes what was collected; tells whether more is wanted.
     pub(crate) fn flush(&mut self) -> Result<bool, LogError> {
-        if let Some(left) = &mut self.left {
-            self.batch.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= as_u64(self.batch.len());
-        }
-        self.out.write_all(&self.batch).map_err(LogError::Write)?;
+        let batch = std::mem::take(&mut self.batch);
+        let more = self.write(&batch)?;
+        self.batch = batch;
         self.batch.clear();
+        Ok(more)
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> Result<bool, LogError> {
+        if let Some(left) = &mut self.left {
+            let most = usize::try_from(*left).unwrap_or(usize::MAX);
+            bytes = bytes.get(..most).unwrap_or(bytes);
+            *left -= as_u64(bytes.len());
+        }
+        self.out.write_all(bytes).map_err(LogError::Write)?;
         Ok(self.left != Some(0))
     }
 
@@ -81,6 +102,8 @@ pub(crate) trait Lines {
     fn next(&mut self) -> Result<Next, LogError>;
     /// Where the line is.
     fn source(&self) -> &Source;
+    /// The same, to say what is wanted of it.
+    fn source_mut(&mut self) -> &mut Source;
 }
 
 /// A log that is read to its end.
@@ -98,6 +121,10 @@ impl Lines for Whole {
     #[inline]
     fn source(&self) -> &Source {
         &self.source
+    }
+
+    fn source_mut(&mut self) -> &mut Source {
+        &mut self.source
     }
 }
 
@@ -124,6 +151,10 @@ pub(crate) fn by_time<L: Lines>(
     sources: &mut [L],
     output: &mut Output<'_>,
 ) -> Result<bool, LogError> {
+    let alone = sources.len() == 1;
+    for (number, source) in sources.iter_mut().enumerate() {
+        source.source_mut().allow_text(alone && output.renderer.is_plain(number));
+    }
     // Time and number of every source's next line, the first one on top.
     let mut waiting = BinaryHeap::with_capacity(sources.len());
     for (number, source) in sources.iter_mut().enumerate() {

@@ -6,12 +6,14 @@
 //!    ▼
 //! Cursor     bytes to physical lines, in a buffer that never grows (cursor.rs)
 //!    ▼
-//! Source     fragments stitched over records and files, what is not wanted left out (source.rs)
+//! Source     fragments stitched over records and files, what is not wanted left out (source.rs); where
+//!    │       everything is wanted and nothing but the text, many lines at once (compact.rs)
 //!    ▼
 //! merge      lines of several sources by time, rendered and written in batches (merge.rs, render.rs)
 //! ```
 
 mod append;
+mod compact;
 mod cursor;
 mod grep;
 mod line;

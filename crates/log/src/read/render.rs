@@ -67,6 +67,12 @@ impl Renderer {
         self.objects.push(object);
     }
 
+    /// Whether it gives the lines of a source as their containers wrote them.
+    pub(crate) fn is_plain(&self, source: usize) -> bool {
+        let bare = self.prefixes.get(source).is_none_or(Vec::is_empty);
+        matches!(self.form, Form::Text | Form::Raw) && bare && !self.timestamps
+    }
+
     /// Adds a line of a source to `out`.
     #[inline]
     pub(crate) fn line(&mut self, source: usize, line: &Line<'_>, out: &mut Vec<u8>) {

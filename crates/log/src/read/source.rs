@@ -19,8 +19,17 @@ const HELD: usize = 256 << 10;
 #[derive(Debug, Clone)]
 enum Place {
     None,
-    Buffer { time: Range<usize>, content: Range<usize>, stream: Option<Stream> },
-    Held { slot: usize, last: bool },
+    Buffer {
+        time: Range<usize>,
+        content: Range<usize>,
+        stream: Option<Stream>,
+    },
+    Held {
+        slot: usize,
+        last: bool,
+    },
+    /// Many lines, of which nothing is known but their text and number.
+    Text(Range<usize>, u64),
 }
 
 /// A line whose end is not there yet: one for each stream, and one for what is no record.
@@ -40,7 +49,7 @@ struct Held {
 /// What comes next of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// A line, in [`Source::line`].
+    /// A line, in [`Source::line`], or many, in [`Source::text`].
     Line,
     /// No more, for now or for ever.
     End,
@@ -61,6 +70,8 @@ pub(crate) struct Source {
     times: TimeReader,
     /// Whether anybody wants to know times.
     timed: bool,
+    /// Whether lines may come many at a time.
+    by_text: bool,
     /// Time of the current line, or of the last one that had one.
     at: i64,
     /// The segments that are still to come.
@@ -97,6 +108,7 @@ impl Source {
             place: Place::None,
             times: TimeReader::default(),
             timed,
+            by_text: false,
             at: i64::MIN,
             queue: None,
             over: false,
@@ -181,6 +193,20 @@ impl Source {
         matches!(self.place, Place::Held { last: false, .. })
     }
 
+    /// Says whether whoever takes its lines wants nothing of them but their text.
+    pub(crate) fn allow_text(&mut self, allowed: bool) {
+        self.by_text = allowed && !self.timed && self.filter.takes_all();
+    }
+
+    /// Many lines with their ends and how many they are, where those are what is current.
+    #[inline]
+    pub(crate) fn text(&self) -> Option<(&[u8], u64)> {
+        match &self.place {
+            Place::Text(text, lines) => Some((self.cursor.bytes(text.clone()), *lines)),
+            _ => None,
+        }
+    }
+
     /// The current line.
     #[inline]
     pub(crate) fn line(&self) -> Line<'_> {
@@ -202,7 +228,7 @@ impl Source {
                 },
                 _ => NOTHING,
             },
-            Place::None => NOTHING,
+            Place::None | Place::Text(..) => NOTHING,
         }
     }
 
@@ -233,6 +259,9 @@ impl Source {
     pub(crate) fn drain(&mut self) -> io::Result<Next> {
         self.release();
         loop {
+            if self.by_text && self.take_text()? {
+                return Ok(Next::Line);
+            }
             self.skip()?;
             let begun = self.cursor.offset();
             if self.cursor.next(&mut self.item)? == Step::End {
@@ -307,6 +336,16 @@ impl Source {
             return Ok(());
         }
         self.cursor.skip_to(regex)
+    }
+
+    /// Makes as many lines current as there are by themselves; tells whether there are any.
+    fn take_text(&mut self) -> io::Result<bool> {
+        if self.held.iter().any(|held| held.open) {
+            return Ok(false);
+        }
+        let Some((text, lines)) = self.cursor.records()? else { return Ok(false) };
+        self.place = Place::Text(text, lines);
+        Ok(true)
     }
 
     /// Makes the item the current line, or a part of one; tells whether there is a line to give.
