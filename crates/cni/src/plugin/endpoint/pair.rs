@@ -13,6 +13,12 @@ use crate::{
     protocol::{Call, PluginError},
 };
 
+/// A veth uses one queue unless it is told otherwise; the kernel makes as many as there may be processors,
+/// switches off all but one, and waits for a grace period of each end, which beside a transaction of
+/// nf_tables lasts as long as that (`veth_init_queues` in the kernel's veth.c). With one made none waits.
+const ONE_QUEUE: [LinkAttribute; 2] =
+    [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
+
 /// How often a name for the link on the host is tried.
 const NAMES: u32 = 10;
 
@@ -67,6 +73,10 @@ fn message(
         .address(pod_mac.to_vec())
         .append_extra_attribute(LinkAttribute::NetNsFd(namespace.raw_fd()));
     let mut message = LinkVeth::new(name, call.link()).address(super::random_mac()?.to_vec());
+    for queues in ONE_QUEUE {
+        peer = peer.append_extra_attribute(queues.clone());
+        message = message.append_extra_attribute(queues);
+    }
     if let Some(controller) = wanted.controller {
         message = message.controller(controller);
     }
