@@ -16,6 +16,10 @@ use crilet_cni::{
     protocol::{Environment, run},
 };
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: crilet_cni::Allocator = crilet_cni::Allocator;
+
 fn main() -> ExitCode {
     let Some(plugin) = chosen(env::args_os()).as_deref().and_then(find_plugin) else {
         let names: Vec<_> = PLUGINS.iter().map(|plugin| plugin.name()).collect();

@@ -26,6 +26,10 @@ mod ports;
 pub mod protocol;
 
 pub use conflist::{Conflist, InvalidConflist, Plugin};
+/// Memory for the plugins' program where it is linked with musl, whose own allocator maps and unmaps a part
+/// for nearly every vector: half of the kernel's calls that an ADD made.
+#[cfg(target_env = "musl")]
+pub use dlmalloc::GlobalDlmalloc as Allocator;
 pub use error::CniError;
 pub use host_network::remove_bridge;
 pub use install::{InstallError, Installed, PROGRAM, install, uninstall};
