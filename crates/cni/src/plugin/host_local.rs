@@ -51,7 +51,7 @@ impl Plugin for HostLocal {
     fn check(&self, call: &Call) -> Result<(), PluginError> {
         let config = Config::read(call)?;
         let found = match Store::open_existing(&config.directory)? {
-            Some(mut store) => !store.addresses_of(&call.attachment())?.is_empty(),
+            Some(mut store) => !store.look_up(&call.attachment())?.is_empty(),
             None => false,
         };
         if found {
@@ -205,5 +205,5 @@ fn full(number: usize, set: &RangeSet, config: &Config) -> PluginError {
 pub(super) fn leased(network: &str, owner: &crate::protocol::Attachment) -> Vec<IpAddr> {
     let directory = std::path::Path::new(config::DATA_DIRECTORY).join(network);
     let store = Store::open_existing(&directory).ok().flatten();
-    store.and_then(|mut store| store.addresses_of(owner).ok()).unwrap_or_default()
+    store.and_then(|mut store| store.look_up(owner).ok()).unwrap_or_default()
 }

@@ -9,9 +9,9 @@
 //! decides.
 
 use std::{
+    cell::OnceCell,
     collections::HashMap,
-    fs::{self, Metadata},
-    io,
+    fmt, fs, io,
     net::IpAddr,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
@@ -44,12 +44,41 @@ pub(super) struct Lease {
     pub(super) address: IpAddr,
     /// Its content without what surrounds it.
     pub(super) text: String,
-    pub(super) mark: String,
+    pub(super) mark: Mark,
 }
 
-/// What tells a file from another one that was made in its place.
-pub(super) fn mark(file: &Metadata) -> String {
-    format!("{}:{}.{:09}", file.ino(), file.ctime(), file.ctime_nsec())
+/// What tells a file from another one that was made in its place: its number, and when it was last changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) number: u64,
+    pub(super) seconds: i64,
+    pub(super) nanoseconds: i64,
+}
+
+impl Mark {
+    pub(super) fn of(file: &fs::Metadata) -> Self {
+        let (seconds, nanoseconds) = (file.ctime(), file.ctime_nsec());
+        Self { number: file.ino(), seconds, nanoseconds }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (number, time) = text.split_once(':')?;
+        let (seconds, nanoseconds) = time.split_once('.')?;
+        let (number, seconds) = (number.parse().ok()?, seconds.parse().ok()?);
+        Some(Self { number, seconds, nanoseconds: nanoseconds.parse().ok()? })
+    }
+
+    fn changed(self) -> SystemTime {
+        let seconds = Duration::from_secs(self.seconds.try_into().unwrap_or_default());
+        let rest = Duration::from_nanos(self.nanoseconds.try_into().unwrap_or_default());
+        SystemTime::UNIX_EPOCH + seconds + rest
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}.{:09}", self.number, self.seconds, self.nanoseconds)
+    }
 }
 
 impl Index {
@@ -83,27 +112,29 @@ impl Index {
         self.owners = leases.iter().map(line).collect();
     }
 
-    /// Brings the index up to date with the files that are there, and reads of these what it has not
-    /// read before.
+    /// Brings the index up to date with the files that are there, by name, and reads of these what it has
+    /// not read before.
     ///
     /// # Errors
     /// The first one of `read`, which gives nothing for what is gone.
     pub(super) fn refresh<E>(
         &mut self,
-        files: impl Iterator<Item = (IpAddr, Metadata)>,
+        files: impl Iterator<Item = (String, Mark)>,
         read: impl Fn(IpAddr) -> Result<Option<Lease>, E>,
     ) -> Result<(), E> {
-        let known: HashMap<&str, &str> =
-            self.owners.split_inclusive('\n').filter_map(|line| line.split_once(' ')).collect();
         let settled = self.changed().and_then(|time| time.checked_sub(TICKS));
+        let mut before = Before::new(&self.owners);
         let mut owners = String::with_capacity(self.owners.len());
-        for (address, file) in files {
-            let (address_text, mark) = (address.to_string(), mark(&file));
-            let is_settled = settled.is_some_and(|settled| changed(&file) < settled);
-            let rest = known.get(address_text.as_str()).filter(|_| is_settled);
-            match rest.filter(|rest| rest.split(' ').next() == Some(&mark)) {
-                Some(rest) => owners.extend([address_text.as_str(), " ", *rest]),
-                None => owners.extend(read(address)?.as_ref().map(line)),
+        for (name, mark) in files {
+            let is_settled = settled.is_some_and(|settled| mark.changed() < settled);
+            let known = before.line_of(&name).filter(|_| is_settled);
+            match known.filter(|line| line.split(' ').nth(1).and_then(Mark::parse) == Some(mark)) {
+                Some(line) => owners.push_str(line),
+                // A file whose name is no address is no lease.
+                None => {
+                    let Ok(address) = name.parse() else { continue };
+                    owners.extend(read(address)?.as_ref().map(line));
+                }
             }
         }
         self.owners = owners;
@@ -143,10 +174,45 @@ fn line(Lease { address, text, mark }: &Lease) -> String {
     format!("{address} {mark} {}\n", hash(text, OWNER))
 }
 
-fn changed(file: &Metadata) -> SystemTime {
-    let seconds = Duration::from_secs(file.ctime().try_into().unwrap_or_default());
-    let rest = Duration::from_nanos(file.ctime_nsec().try_into().unwrap_or_default());
-    SystemTime::UNIX_EPOCH + seconds + rest
+/// Lines of the index, looked for in the order of the directory, which is that of the last refresh but for what
+/// came and went since.
+struct Before<'a> {
+    all: &'a str,
+    rest: &'a str,
+    /// Where the line of each address begins, once one was not where it was expected.
+    places: OnceCell<HashMap<&'a str, usize>>,
+}
+
+impl<'a> Before<'a> {
+    fn new(all: &'a str) -> Self {
+        Self { all, rest: all, places: OnceCell::new() }
+    }
+
+    fn line_of(&mut self, name: &str) -> Option<&'a str> {
+        if !begins_with(self.rest, name) {
+            let place = *self.places.get_or_init(|| places(self.all)).get(name)?;
+            self.rest = self.all.get(place..)?;
+        }
+        let (line, rest) = self.rest.split_at_checked(self.rest.find('\n')? + 1)?;
+        self.rest = rest;
+        Some(line)
+    }
+}
+
+fn begins_with(lines: &str, name: &str) -> bool {
+    lines.strip_prefix(name).is_some_and(|rest| rest.starts_with(' '))
+}
+
+fn places(lines: &str) -> HashMap<&str, usize> {
+    let mut place = 0;
+    let of_line = |line: &'_ str| {
+        let begin = place;
+        place += line.len();
+        begin
+    };
+    let begins: Vec<usize> = lines.split_inclusive('\n').map(of_line).collect();
+    let names = lines.lines().filter_map(|line| line.split(' ').next());
+    names.zip(begins).collect()
 }
 
 fn path_of(directory: &Path) -> PathBuf {

@@ -22,12 +22,14 @@ use std::{
 };
 
 use nix::{
+    dir::Dir,
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag},
+    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, open},
+    sys::stat::{Mode, fstatat},
     unistd::linkat,
 };
 
-use super::index::{Index, Lease, mark};
+use super::index::{Index, Lease, Mark};
 use crate::protocol::{Attachment, Code, PluginError};
 
 const LOCK: &str = "lock";
@@ -107,7 +109,7 @@ impl Store {
                 Err(cause) => return Err(failed("write lease", &path, &cause)),
             }
         }
-        let mark = fs::metadata(&path).map_or_else(|_| String::new(), |file| mark(&file));
+        let mark = fs::metadata(&path).map_or_else(|_| Mark::default(), |file| Mark::of(&file));
         self.index.add(&Lease { address, text: content, mark });
         let last = self.directory.join(format!("{LAST}{set}"));
         let mut options = OpenOptions::new();
@@ -132,20 +134,26 @@ impl Store {
         text.trim().parse().ok()
     }
 
-    /// Addresses that an attachment has.
+    /// Addresses that an attachment has. What was read for it is kept by [`Store::finish`].
     pub(super) fn addresses_of(&mut self, owner: &Attachment) -> Result<Vec<IpAddr>, PluginError> {
         if !self.index.is_current(&self.directory) {
-            let files = self.files()?.into_iter();
-            let files =
-                files.filter_map(|(address, path)| Some((address, fs::metadata(path).ok()?)));
-            self.index.refresh(files, |address| {
+            self.index.refresh(self.marks()?.into_iter(), |address| {
                 read(address, &self.directory.join(address.to_string()))
             })?;
-            self.index.save(&self.directory);
         }
         let content = content_of(owner);
         let mut addresses = self.index.addresses_of(&content);
         addresses.retain(|address| self.is_lease(*address, &content));
+        Ok(addresses)
+    }
+
+    /// As [`Store::addresses_of`], for who does nothing else with the leases.
+    pub(super) fn look_up(&mut self, owner: &Attachment) -> Result<Vec<IpAddr>, PluginError> {
+        let is_current = self.index.is_current(&self.directory);
+        let addresses = self.addresses_of(owner)?;
+        if !is_current {
+            self.finish();
+        }
         Ok(addresses)
     }
 
@@ -206,6 +214,27 @@ impl Store {
         files.filter_map(|(address, path)| read(address, &path).transpose()).collect()
     }
 
+    /// Names of all files with their marks. Beside a thousand leases the paths of all, put together and walked
+    /// one by one, take more time than all else of a call.
+    fn marks(&self) -> Result<Vec<(String, Mark)>, PluginError> {
+        let failed = |cause: Errno| failed("read", &self.directory, &cause.into());
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let place = open(&self.directory, flags, Mode::empty()).map_err(failed)?;
+        let mut directory = Dir::openat(&place, ".", flags, Mode::empty()).map_err(failed)?;
+        let mut marks = Vec::new();
+        for entry in directory.iter() {
+            let entry = entry.map_err(failed)?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            // What is gone by now is no lease.
+            if let Ok(file) = fstatat(&place, entry.file_name(), AtFlags::empty()) {
+                let (seconds, nanoseconds) = (file.st_ctime, file.st_ctime_nsec);
+                let mark = Mark { number: file.st_ino, seconds, nanoseconds };
+                marks.push((name.to_owned(), mark));
+            }
+        }
+        Ok(marks)
+    }
+
     fn files(&self) -> Result<Vec<(IpAddr, PathBuf)>, PluginError> {
         let failed = |cause| failed("read", &self.directory, &cause);
         let entries = fs::read_dir(&self.directory).map_err(failed)?;
@@ -225,7 +254,7 @@ fn read(address: IpAddr, path: &Path) -> Result<Option<Lease>, PluginError> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-        Ok::<_, io::Error>(Lease { address, text, mark: mark(&file.metadata()?) })
+        Ok::<_, io::Error>(Lease { address, text, mark: Mark::of(&file.metadata()?) })
     };
     match read() {
         Ok(lease) => Ok(Some(lease)),

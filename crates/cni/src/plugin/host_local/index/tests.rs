@@ -4,7 +4,7 @@ use super::*;
 
 fn lease(address: &str, text: &str) -> Lease {
     let (address, text) = (address.parse().unwrap(), text.to_owned());
-    Lease { address, text, mark: "7:8.000000009".to_owned() }
+    Lease { address, text, mark: Mark { number: 7, seconds: 8, nanoseconds: 9 } }
 }
 
 fn addresses(list: &[&str]) -> Vec<IpAddr> {
@@ -49,21 +49,44 @@ fn a_store_that_somebody_else_changed_is_not_current() {
 }
 
 #[test]
+fn lines_are_found_in_any_order() {
+    let all = "10.0.0.2 a\n10.0.0.22 b\n10.0.0.3 c\n10.0.0.4 d\n";
+    let found = |names: &[&str]| -> Vec<Option<&str>> {
+        let mut before = Before::new(all);
+        names.iter().map(|name| before.line_of(name)).collect()
+    };
+    assert_eq!(found(&["10.0.0.2", "10.0.0.22"]), [Some("10.0.0.2 a\n"), Some("10.0.0.22 b\n")]);
+    // One that is new, one that is gone, one at another place, one twice.
+    let names = ["lock", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.22", "10.0.0.22", "10.0.0.5"];
+    let lines = ["10.0.0.2 a\n", "10.0.0.3 c\n", "10.0.0.4 d\n", "10.0.0.22 b\n", "10.0.0.22 b\n"];
+    let lines = lines.map(Some);
+    assert_eq!(found(&names), [&[None], &lines[..], &[None]].concat());
+}
+
+#[test]
+fn marks_are_read_as_they_are_written() {
+    let mark = Mark { number: 1844, seconds: 1_700_000_000, nanoseconds: 12 };
+    assert_eq!(mark.to_string(), "1844:1700000000.000000012");
+    assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
+    assert_eq!(Mark::parse("1844"), None);
+}
+
+#[test]
 fn only_files_that_are_new_or_young_are_read() {
     let directory = tempfile::tempdir().unwrap();
     let names = ["10.0.0.2", "10.0.0.3", "10.0.0.4"];
     for name in names {
         fs::write(directory.path().join(name), name).unwrap();
     }
-    let files = |names: &[&str]| -> Vec<(IpAddr, Metadata)> {
-        let one = |name: &&str| fs::metadata(directory.path().join(name)).unwrap();
-        names.iter().map(|name| (name.parse().unwrap(), one(name))).collect()
+    let mark = |name: &str| Mark::of(&fs::metadata(directory.path().join(name)).unwrap());
+    let files = |names: &[&str]| -> Vec<(String, Mark)> {
+        names.iter().map(|name| ((*name).to_owned(), mark(name))).collect()
     };
     let asked = RefCell::new(Vec::new());
     let read = |address: IpAddr| {
         asked.borrow_mut().push(address);
-        let mark = mark(&fs::metadata(directory.path().join(address.to_string())).unwrap());
-        Ok::<_, Infallible>(Some(Lease { address, text: address.to_string(), mark }))
+        let text = address.to_string();
+        Ok::<_, Infallible>(Some(Lease { address, mark: mark(&text), text }))
     };
     // Kept long after these files were made, as far as it says.
     let stamp = "1:2:99999999999.000000000".to_owned();
