@@ -1,7 +1,7 @@
 //! Settings below `/proc/sys`; those of `net` are the calling thread's namespace's.
 
 use std::{
-    cell::OnceCell,
+    cell::RefCell,
     fs::File,
     io::{self, Read, Write},
     os::fd::OwnedFd,
@@ -18,11 +18,19 @@ use super::KernelError;
 /// Directories of settings that every namespace has.
 const FAMILIES: [&str; 2] = ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"];
 
+/// These directories of one namespace, held open: the kernel's cache of names has one for every namespace,
+/// which are compared one by one, so that beside a thousand pods each walk through it takes a millisecond.
+#[derive(Debug, Default)]
+pub(super) struct Held([Option<OwnedFd>; 2]);
+
 thread_local! {
-    /// Those of the thread's namespace, held open: the kernel's cache of names has one for every namespace,
-    /// which are compared one by one, so that beside a thousand pods each walk through it takes a
-    /// millisecond. A thread that enters a namespace does nothing before (`Namespace::run`).
-    static HELD: [OnceCell<Option<OwnedFd>>; 2] = const { [const { OnceCell::new() }; 2] };
+    /// Those of the thread's namespace.
+    static HELD: RefCell<Held> = const { RefCell::new(Held([const { None }; 2])) };
+}
+
+/// Gives the calling thread, which enters another namespace, what is held of that; gives back what it had.
+pub(super) fn exchange(held: Held) -> Held {
+    HELD.replace(held)
 }
 
 /// Path of a setting of a link, as `ipv4`, `eth0`, `arp_notify`.
@@ -34,13 +42,15 @@ pub(crate) fn of_link(family: &str, link: &str, name: &str) -> PathBuf {
 /// Opens a setting.
 fn file(path: &Path, flags: OFlag) -> io::Result<File> {
     let flags = flags | OFlag::O_CLOEXEC;
-    let opened = HELD.with(|held| {
-        let of_family = |(directory, held): (_, &OnceCell<_>)| {
+    let opened = HELD.with_borrow_mut(|held| {
+        let of_family = |(directory, held): (_, &mut Option<_>)| {
             let below = path.strip_prefix(directory).ok()?;
-            let hold = || open(directory, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
-            Some(openat(held.get_or_init(hold).as_ref()?, below, flags, Mode::empty()))
+            if held.is_none() {
+                *held = open(directory, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
+            }
+            Some(openat(held.as_ref()?, below, flags, Mode::empty()))
         };
-        FAMILIES.into_iter().zip(held).find_map(of_family)
+        FAMILIES.into_iter().zip(&mut held.0).find_map(of_family)
     });
     Ok(opened.unwrap_or_else(|| open(path, flags, Mode::empty()))?.into())
 }

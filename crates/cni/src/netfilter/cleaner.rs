@@ -213,8 +213,8 @@ impl Legacy {
     /// `None` when the kernel has no such table, which reading it would make.
     fn look(table: Table) -> Option<Result<Self, PluginError>> {
         let (family, names) = match table.family {
-            TableFamily::Ip => (Family::Ipv4, "/proc/net/ip_tables_names"),
-            TableFamily::Ip6 => (Family::Ipv6, "/proc/net/ip6_tables_names"),
+            TableFamily::Ip => (Family::Ipv4, "/proc/thread-self/net/ip_tables_names"),
+            TableFamily::Ip6 => (Family::Ipv6, "/proc/thread-self/net/ip6_tables_names"),
             _ => return None,
         };
         let names = fs::read_to_string(names).ok()?;

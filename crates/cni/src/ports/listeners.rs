@@ -114,7 +114,8 @@ fn read(is_v4: bool, answer: &[u8]) -> Option<Socket> {
 }
 
 fn from_file(protocol: Protocol, is_v4: bool, state: u8) -> Vec<Socket> {
-    let path = format!("/proc/net/{}{}", protocol.as_str(), if is_v4 { "" } else { "6" });
+    let path =
+        format!("/proc/thread-self/net/{}{}", protocol.as_str(), if is_v4 { "" } else { "6" });
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
     let lines = text.lines().skip(1).filter_map(parse);
     let own = lines.filter(|(_, found)| *found == state);
