@@ -13,6 +13,7 @@ use std::{
 
 use crilet_cni::{
     PLUGINS, dhcp_daemon, find_plugin,
+    netfilter::together,
     protocol::{Environment, run},
 };
 
@@ -39,9 +40,11 @@ fn main() -> ExitCode {
         return ExitCode::from(dhcp_daemon(flags, is_passed, say));
     }
     let environment = Environment::read(|name| env::var(name).ok());
-    let spoken = run(plugin, environment, || {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    let spoken = together(|| {
+        run(plugin, environment, || {
+            let mut bytes = Vec::new();
+            io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+        })
     });
     speak(&mut io::stderr(), &spoken.stderr);
     speak(&mut io::stdout(), &spoken.stdout);

@@ -19,6 +19,7 @@ pub(crate) mod rule;
 pub(crate) mod tables;
 mod wire;
 
+pub use later::together;
 pub use masquerade::masquerade_mark;
 pub use names::{dnat_chain, masquerade_chain};
 pub use rule::split_words;
