@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     netfilter::{
-        maker::{Backend, Maker},
+        maker::{Backend, Chosen, Maker},
         masquerade::{self, Pod},
     },
     plugin::find,
@@ -84,7 +84,7 @@ fn one(again: &Again<'_>, list: &Value, plugin: &Value) -> Result<(), PluginErro
     }
     let addresses: Vec<_> = call.required_previous()?.ips.iter().map(|ip| ip.address).collect();
     let pod = Pod { network: &call.network, container: again.container, link: again.link };
-    masquerade::add(pod, &addresses, Maker::start(Backend::choose(keys.ip_masq_backend)))
+    masquerade::add(pod, &addresses, Maker::start(Chosen::new(keys.ip_masq_backend)))
 }
 
 /// The plugin's configuration, as libcni completes it.

@@ -42,7 +42,7 @@ impl Tools {
             Family::Ipv6 => "ip6tables",
         };
         let restore = find_program(&format!("{name}-restore"))?;
-        let save = find_program(&format!("{name}-save"))?;
+        let save = find_beside(&restore, &format!("{name}-save"))?;
         let flavour = flavour(&restore);
         Ok(Self { family, flavour, restore, save, verdict: OnceLock::new() })
     }
@@ -128,6 +128,13 @@ impl Tools {
         let output = save.run_blocking()?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
+}
+
+/// A program that most probably is where another one is.
+fn find_beside(other: &std::path::Path, name: &str) -> Result<PathBuf, ExecError> {
+    let beside = other.with_file_name(name).into_os_string().into_string();
+    let found = beside.ok().and_then(|path| find_program(&path).ok());
+    found.map_or_else(|| find_program(name), Ok)
 }
 
 /// A program that waits for the words of its transaction; until then it holds no lock.

@@ -17,10 +17,27 @@ pub(crate) enum Backend {
 impl Backend {
     /// The backend that a configuration names, or else iptables where it is installed.
     pub(crate) fn choose(named: Option<Self>) -> Self {
-        named.unwrap_or_else(|| match Tools::find(Family::Ipv4) {
-            Ok(_) => Self::Iptables,
-            Err(_) => Self::Nftables,
-        })
+        Chosen::new(named).backend
+    }
+}
+
+/// A backend, with the tools of iptables where it is that; these are looked for once.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) backend: Backend,
+    /// The tools for IPv4, which nearly every pod has.
+    tools: Option<Tools>,
+}
+
+impl Chosen {
+    /// As [`Backend::choose`].
+    pub(crate) fn new(named: Option<Backend>) -> Self {
+        let tools = match named {
+            Some(Backend::Nftables) => None,
+            _ => Tools::find(Family::Ipv4).ok(),
+        };
+        let usual = if tools.is_some() { Backend::Iptables } else { Backend::Nftables };
+        Self { backend: named.unwrap_or(usual), tools }
     }
 }
 
@@ -28,24 +45,21 @@ impl Backend {
 /// is to make.
 #[derive(Debug)]
 pub(crate) struct Maker {
-    backend: Backend,
-    /// The tools for IPv4, which nearly every pod has; `nft` takes its rules as it starts.
-    tools: Option<Tools>,
+    chosen: Chosen,
     started: Option<Restore>,
 }
 
 impl Maker {
-    /// Starts the backend's program. What keeps it from starting is told when rules are made.
-    pub(crate) fn start(backend: Backend) -> Self {
-        let find = || Tools::find(Family::Ipv4).ok();
-        let tools = (backend == Backend::Iptables).then(find).flatten();
-        let needed = tools.as_ref().filter(|tools| !tools.are_spared());
+    /// Starts the backend's program; `nft` takes its rules as it starts. What keeps it from starting is told
+    /// when rules are made.
+    pub(crate) fn start(chosen: Chosen) -> Self {
+        let needed = chosen.tools.as_ref().filter(|tools| !tools.are_spared());
         let started = needed.and_then(|tools| tools.start().ok());
-        Self { backend, tools, started }
+        Self { chosen, started }
     }
 
     pub(crate) fn backend(&self) -> Backend {
-        self.backend
+        self.chosen.backend
     }
 
     /// The tools of iptables for a family.
@@ -53,7 +67,7 @@ impl Maker {
     /// # Errors
     /// When one is not installed.
     pub(crate) fn tools(&self, family: Family) -> Result<Tools, ExecError> {
-        match &self.tools {
+        match &self.chosen.tools {
             Some(tools) if tools.family == family => Ok(tools.clone()),
             _ => Tools::find(family),
         }

@@ -18,7 +18,7 @@ use crate::{
     delegate,
     kernel::{Link, Namespace, Netlink, mac_text},
     netfilter::{
-        maker::{Backend, Maker},
+        maker::{Chosen, Maker},
         masquerade::{self, Pod},
     },
     protocol::{Call, CniResult, Command, Interface, Plugin, PluginError, all},
@@ -175,7 +175,7 @@ fn add(
     let (config, call) = (made.config, made.call);
     endpoint::refuse_taken_name(inside, call)?;
     let masquerading =
-        (config.masquerade && config.ipam.is_some()).then(|| Backend::choose(config.backend));
+        (config.masquerade && config.ipam.is_some()).then(|| Chosen::new(config.backend));
     let maker = masquerading.map(Maker::start);
     let mut result = CniResult::default();
     if let Some(ipam) = &config.ipam {

@@ -56,7 +56,7 @@ impl Plugin for Portmap {
             container: call.container_id(),
             addresses: &addresses,
         };
-        let by = Maker::start(config.backend);
+        let by = Maker::start(config.chosen);
         let _lock = Lock::acquire("netfilter")?;
         let look = making::look_before(&by, Mode::Replace);
         conflict::refuse(target, &config.mappings, look)?;
@@ -98,7 +98,7 @@ impl Plugin for Portmap {
 
     fn status(&self, call: &Call) -> Result<(), PluginError> {
         let config = Config::read(call)?;
-        let missing = match config.backend {
+        let missing = match config.chosen.backend {
             Backend::Iptables => Tools::find(Family::Ipv4).err(),
             Backend::Nftables => crilet_core::exec::find_program("nft").err(),
         };

@@ -17,7 +17,7 @@ use crate::{
     delegate,
     kernel::{Link, Namespace, Netlink, PlainRoute, pod_namespace, settings},
     netfilter::{
-        maker::{Backend, Maker},
+        maker::{Chosen, Maker},
         masquerade::{self, Pod},
     },
     protocol::{Call, CniResult, Command, Interface, IpConfig, Plugin, PluginError, all},
@@ -129,7 +129,7 @@ fn attach(
         }
         forward(ip)?;
     }
-    let maker = config.masquerade.then(|| Maker::start(Backend::choose(config.backend)));
+    let maker = config.masquerade.then(|| Maker::start(Chosen::new(config.backend)));
     let Ends { host, inside, namespace } = ends;
     let pair = Pair { mtu: config.mtu, ..Pair::default() };
     let outer = outer.insert(endpoint::add_pair(host, inside, namespace, pair, call)?);

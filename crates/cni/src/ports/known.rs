@@ -324,9 +324,7 @@ fn stamp(generation: u32) -> io::Result<String> {
 }
 
 fn parse(text: &str) -> Option<Known> {
-    // A line of TCP begins with a 6, too, but then there is a port.
-    let second = ["\n6 shared", "\n6 -"].into_iter().find_map(|start| text.find(start))? + 1;
-    let (four, six) = text.split_at_checked(second)?;
+    let (four, six) = text.split_at_checked(second(text)?)?;
     let mut known = Known::default();
     for (is_v4, part, family) in [(true, four, "4 "), (false, six, "6 ")] {
         let (first, lines) = part.strip_prefix(family)?.split_once('\n')?;
@@ -344,6 +342,16 @@ fn parse(text: &str) -> Option<Known> {
         };
     }
     Some(known)
+}
+
+/// Where the second family begins. Few pods have ports of IPv6, so it is looked for from the end.
+fn second(text: &str) -> Option<usize> {
+    let ends = text.rmatch_indices('\n').map(|(end, _)| end + 1);
+    ends.into_iter().find(|begin| {
+        let rest = text.get(*begin..).unwrap_or_default();
+        // A line of TCP begins with a 6, too, but then there is a port.
+        rest.starts_with("6 shared") || rest.starts_with("6 -")
+    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     cache::{self, RESULTS},
     lock::Lock,
-    netfilter::maker::{Backend, Maker},
+    netfilter::maker::{Chosen, Maker},
     protocol::PluginError,
 };
 
@@ -150,8 +150,7 @@ pub fn publish(pod: &PodPorts, mapping: PortMapping) -> Result<(), PublishError>
     // Kept before the rules are made: what is kept is taken away with the pod.
     record.ports.push(mapping);
     write(&record)?;
-    let backend = Backend::choose(None);
-    let by = Maker::start(backend);
+    let by = Maker::start(Chosen::new(None));
     let made = making::add(target, &[mapping], &Options::default(), by, Mode::Append);
     if let Err(failure) = made {
         record.ports.pop();

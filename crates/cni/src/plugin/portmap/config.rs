@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use crate::{
-    netfilter::maker::Backend,
+    netfilter::maker::{Backend, Chosen},
     ports::{PortMapping, Protocol, conflict, script::Options},
     protocol::{Call, PluginError},
 };
@@ -15,7 +15,7 @@ const MARK_BITS: std::ops::RangeInclusive<i64> = 0..=31;
 /// What the plugin works with.
 #[derive(Debug)]
 pub(super) struct Config {
-    pub(super) backend: Backend,
+    pub(super) chosen: Chosen,
     pub(super) options: Options,
     pub(super) mappings: Vec<PortMapping>,
 }
@@ -65,7 +65,7 @@ impl Config {
                 format_args!("is that of portMappings[{first}], which leads elsewhere"),
             ));
         }
-        let backend = backend(&written)?;
+        let chosen = choose(&written)?;
         if written.external_set_mark_chain.is_some() && written.mark_masq_bit.is_some() {
             return Err(PluginError::config(
                 "externalSetMarkChain",
@@ -88,7 +88,7 @@ impl Config {
             conditions_v4: written.conditions_v4,
             conditions_v6: written.conditions_v6,
         };
-        Ok(Self { backend, options, mappings })
+        Ok(Self { chosen, options, mappings })
     }
 }
 
@@ -127,14 +127,14 @@ impl WrittenMapping {
 }
 
 /// Conditions are in the words of one of the tools, which tell the backend as well.
-fn backend(written: &Written) -> Result<Backend, PluginError> {
-    let chosen = Backend::choose(written.backend);
+fn choose(written: &Written) -> Result<Chosen, PluginError> {
+    let chosen = Chosen::new(written.backend);
     let lists =
         [("conditionsV4", &written.conditions_v4), ("conditionsV6", &written.conditions_v6)];
     for (key, words) in lists {
         let Some(first) = words.first() else { continue };
         let of_iptables = first.starts_with('-') || first.starts_with('!');
-        if of_iptables != (chosen == Backend::Iptables) {
+        if of_iptables != (chosen.backend == Backend::Iptables) {
             let (theirs, ours) =
                 if of_iptables { ("iptables", "nftables") } else { ("nftables", "iptables") };
             return Err(PluginError::config(
