@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     plugin,
-    protocol::{Call, CniResult, Code, Command, PluginError, Version},
+    protocol::{Call, CniResult, Code, Command, Early, Plugin, PluginError, Proof, Version},
 };
 
 /// Attaches by the plugin `kind`; `call` carries the configuration it gets.
@@ -18,10 +18,33 @@ use crate::{
 /// # Errors
 /// The plugin's own, or that it is not found.
 pub(crate) fn add(kind: &str, call: &Call) -> Result<CniResult, PluginError> {
+    add_by(kind, call, |own, call| own.add(call))
+}
+
+/// As [`add`], for a caller who has other work to do before the proof.
+///
+/// # Errors
+/// As [`add`].
+pub(crate) fn add_early(kind: &str, call: &Call) -> Result<Early, PluginError> {
+    let mut proof = Proof::default();
+    let result = add_by(kind, call, |own, call| {
+        let early = own.add_early(call)?;
+        proof = early.proof;
+        Ok(early.result)
+    })?;
+    Ok(Early { result, proof })
+}
+
+/// Attaches by a plugin of crilet's own, as `own` asks it, or by a program.
+fn add_by(
+    kind: &str,
+    call: &Call,
+    own: impl FnOnce(&dyn Plugin, &Call) -> Result<CniResult, PluginError>,
+) -> Result<CniResult, PluginError> {
     let call = call.with_command(Command::Add);
-    if let Some(own) = plugin::find(kind) {
-        Version::negotiate(call.version.as_str(), own.versions())?;
-        return own.add(&call);
+    if let Some(plugin) = plugin::find(kind) {
+        Version::negotiate(call.version.as_str(), plugin.versions())?;
+        return own(plugin, &call);
     }
     let output = run(kind, &call)?;
     let value: Value = serde_json::from_slice(&output).map_err(|error| {

@@ -7,6 +7,7 @@
 
 mod attachment;
 mod call;
+mod early;
 mod environment;
 mod error;
 mod folding;
@@ -18,6 +19,7 @@ mod version;
 
 pub use attachment::Attachment;
 pub use call::{Call, Command};
+pub use early::{Early, Proof};
 pub use environment::Environment;
 pub(crate) use environment::link_name_problem;
 pub(crate) use error::all;

@@ -349,3 +349,31 @@ fn a_second_add_is_refused_and_takes_nothing_from_the_first() {
     assert!(words.contains("already exists"), "{words}");
     assert_eq!(state(), before);
 }
+
+#[test]
+fn a_lease_that_another_maker_has_given_meanwhile_is_found_and_stays() {
+    let bed = Bed::start();
+    for name in ["one", "two"] {
+        bed.pod(name);
+    }
+    let config = config(json!({"isGateway": true, "ipMasq": true}));
+    bed.run(Maker::Ours, "ADD", "two", &config).ok();
+    let mut lease = config.clone();
+    lease["type"] = "host-local".into();
+    bed.run(Maker::Ours.other(), "ADD", "one", &lease).ok();
+    let leases = || bed.sh("cd /var/lib/cni/networks/net && grep -a '' 10.*");
+    let state = || (bed.rules(), leases(), bed.sh("ip -o link show type veth | wc -l"));
+    let before = state();
+    let (_, words) = bed.run(Maker::Ours, "ADD", "one", &config).error();
+    assert!(words.contains("10.88.0.3 has been allocated to one, duplicate allocation"), "{words}");
+    assert_eq!(state(), before);
+    assert!(!bed.in_pod("one", "ip -o link").contains("eth0"));
+    bed.run(Maker::Ours, "DEL", "one", &config).ok();
+    // What fails before all leases were looked at gives its own back.
+    bed.run(Maker::Ours.other(), "ADD", "three", &lease).ok();
+    bed.sh("ip addr flush dev cni0 && ip addr add 10.9.0.1/16 dev cni0");
+    let before = state();
+    let (_, words) = bed.run(Maker::Ours, "ADD", "one", &config).error();
+    assert!(words.contains("it has 10.9.0.1/16"), "{words}");
+    assert_eq!(state(), before);
+}

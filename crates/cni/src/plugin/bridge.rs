@@ -21,7 +21,7 @@ use crate::{
         maker::{Chosen, Maker},
         masquerade::{self, Pod},
     },
-    protocol::{Call, CniResult, Command, Interface, Plugin, PluginError, all},
+    protocol::{Call, CniResult, Command, Interface, Plugin, PluginError, Proof, all},
 };
 
 use super::endpoint;
@@ -51,6 +51,7 @@ impl Plugin for Bridge {
             call,
             links: None,
             has_lease: false,
+            proof: None,
             may_have_rules: false,
         };
         let added = add(&mut made, &inside, &namespace);
@@ -126,6 +127,8 @@ struct Made<'a> {
     /// The bridge and the pair.
     links: Option<(Link, Veth)>,
     has_lease: bool,
+    /// What is still to be looked at before the lease is one.
+    proof: Option<Proof>,
     /// Whether rules may have been made. Those that are there before are of an earlier ADD.
     may_have_rules: bool,
 }
@@ -146,9 +149,16 @@ impl Made<'_> {
         Ok(self.links.insert((bridge, veth)).clone())
     }
 
+    /// Makes sure of the lease; when it is none, there is nothing to take back of it.
+    fn prove(&mut self) -> Result<(), PluginError> {
+        let proven = self.proof.take().map_or(Ok(()), Proof::give);
+        proven.inspect_err(|_| self.has_lease = false)
+    }
+
     /// Takes back what was made. What cannot be taken back is left to DEL, which the runtime calls
     /// after a failed ADD; the failure itself is what to tell.
-    fn undo(&self, bridge_is_new: bool) {
+    fn undo(&mut self, bridge_is_new: bool) {
+        drop(self.prove());
         if let Some((_, veth)) = &self.links {
             drop(self.host.delete_link(&veth.host));
         }
@@ -183,13 +193,17 @@ fn add(
         if endpoint::leases_over_link(ipam) {
             made.link(inside, namespace)?;
         }
-        result = endpoint::lease(ipam, 2, call)?;
+        let early = endpoint::lease_early(ipam, 2, call)?;
+        (result, made.proof) = (early.result, Some(early.proof));
         made.has_lease = true;
         gateway::complete(&mut result, config);
     }
     made.may_have_rules = true;
     let rules = maker.map(|maker| || masquerade(call, &result, maker));
-    result.interfaces = beside(rules, || set_up(made, inside, namespace, &result))?;
+    result.interfaces = beside(rules, || {
+        let interfaces = set_up(made, inside, namespace, &result)?;
+        made.prove().map(|()| interfaces)
+    })?;
     if !config.dns.is_empty() {
         result.dns = config.dns.clone();
     }

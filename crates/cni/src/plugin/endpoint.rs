@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use crate::{
     delegate,
     kernel::{KernelError, Link, Namespace, Netlink, pause, settings},
-    protocol::{Call, CniResult, PluginError},
+    protocol::{Call, CniResult, Early, PluginError},
 };
 
 pub(super) use check::check;
@@ -48,8 +48,19 @@ pub(super) fn check_mtu(mtu: u32) -> Result<(), PluginError> {
 /// # Errors
 /// The plugin's, or that it gave none; then nothing is leased any more.
 pub(super) fn lease(ipam: &str, number: i64, call: &Call) -> Result<CniResult, PluginError> {
-    let mut leased = delegate::add(ipam, call)?;
+    let Early { result, proof } = lease_early(ipam, number, call)?;
+    proof.give().map(|()| result)
+}
+
+/// As [`lease`], for a caller who has other work to do before the proof.
+///
+/// # Errors
+/// As [`lease`].
+pub(super) fn lease_early(ipam: &str, number: i64, call: &Call) -> Result<Early, PluginError> {
+    let Early { result: mut leased, proof } = delegate::add_early(ipam, call)?;
     if leased.ips.is_empty() {
+        // It may hold what DEL needs.
+        drop(proof);
         // What it gave is not known; the failure is what to tell.
         drop(delegate::ask(ipam, crate::protocol::Command::Del, call));
         let message = format!("IPAM plugin `{ipam}` returned missing IP config");
@@ -59,7 +70,7 @@ pub(super) fn lease(ipam: &str, number: i64, call: &Call) -> Result<CniResult, P
     for ip in &mut leased.ips {
         ip.interface = Some(number);
     }
-    Ok(leased)
+    Ok(Early { result: leased, proof })
 }
 
 /// Whether address management may need the pod's link to lease an address, as DHCP does; of plugins

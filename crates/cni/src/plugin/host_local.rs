@@ -12,7 +12,9 @@ mod store;
 
 use std::net::IpAddr;
 
-use crate::protocol::{Call, CniResult, Code, IpConfig, Plugin, PluginError, Version};
+use crate::protocol::{
+    Attachment, Call, CniResult, Code, Early, IpConfig, Plugin, PluginError, Proof, Version,
+};
 
 use config::Config;
 use range::RangeSet;
@@ -31,15 +33,16 @@ impl Plugin for HostLocal {
 
     fn add(&self, call: &Call) -> Result<CniResult, PluginError> {
         let config = Config::read(call)?;
-        let dns = config.dns()?;
         let mut store = Store::open(&config.directory)?;
-        match allocate(&config, &mut store, call) {
-            Ok(ips) => Ok(CniResult { ips, routes: config.routes, dns, ..CniResult::default() }),
-            Err(failure) => {
-                store.finish();
-                Err(failure)
-            }
-        }
+        // What is found now is not left to the proof.
+        store.addresses_of(&call.attachment())?;
+        attach(config, store, call).map(|early| early.result)
+    }
+
+    fn add_early(&self, call: &Call) -> Result<Early, PluginError> {
+        let config = Config::read(call)?;
+        let store = Store::open(&config.directory)?;
+        attach(config, store, call)
     }
 
     fn del(&self, call: &Call) -> Result<(), PluginError> {
@@ -94,18 +97,65 @@ pub(crate) fn lock(directory: &std::path::Path) -> Result<Option<impl Sized + us
     Store::open_existing(directory)
 }
 
+/// Gives addresses. Where others have changed leases since all were looked at, whether one of these is the
+/// attachment's is left to the proof: looking at a thousand takes longer than all else.
+fn attach(config: Config, mut store: Store, call: &Call) -> Result<Early, PluginError> {
+    let dns = config.dns()?;
+    let given = allocate(&config, &mut store, call).inspect_err(|_| store.finish())?;
+    let ips = given.ips.clone();
+    let routes = config.routes.clone();
+    let result = CniResult { ips, routes, dns, ..CniResult::default() };
+    let owner = call.attachment();
+    let proof = if store.is_known() {
+        Proof::default()
+    } else {
+        Proof::by(move || prove(&config, store, &owner, &given))
+    };
+    Ok(Early { result, proof })
+}
+
+/// Addresses that were given.
+struct Given {
+    ips: Vec<IpConfig>,
+    /// Sets that give nothing to an attachment that has an address of theirs: the next one was asked for.
+    once: Vec<usize>,
+}
+
+/// Looks at the leases that others have made. When the attachment has one of these, it has none of the new.
+fn prove(
+    config: &Config,
+    mut store: Store,
+    owner: &Attachment,
+    given: &Given,
+) -> Result<(), PluginError> {
+    let own: Vec<IpAddr> = given.ips.iter().map(|ip| ip.address.addr()).collect();
+    let mut held = store.addresses_of(owner)?;
+    held.retain(|address| !own.contains(address));
+    let sets = given.once.iter().filter_map(|number| config.sets.get(*number));
+    let refused = sets.into_iter().find_map(|set| refuse_held(set, &held, owner).err());
+    if refused.is_some() {
+        own.into_iter().try_for_each(|address| store.give_back(address))?;
+    }
+    store.finish();
+    refused.map_or(Ok(()), Err)
+}
+
 /// One address from each set; none stays when one fails.
-fn allocate(config: &Config, store: &mut Store, call: &Call) -> Result<Vec<IpConfig>, PluginError> {
+fn allocate(config: &Config, store: &mut Store, call: &Call) -> Result<Given, PluginError> {
     let mut requested = config.requested.clone();
-    let held = store.addresses_of(&call.attachment())?;
-    let mut ips = Vec::new();
+    let held = store.seen_addresses_of(&call.attachment());
+    let (mut ips, mut once) = (Vec::new(), Vec::new());
     let mut attempt = || {
         for (number, set) in config.sets.iter().enumerate() {
             let wanted = requested.iter().position(|address| set.range_of(*address).is_some());
             let wanted = wanted.map(|position| requested.remove(position));
             let ip = match wanted {
                 Some(address) => take_requested(address, number, set, store, call)?,
-                None => take_next(number, set, &held, store, call, config)?,
+                None => {
+                    once.push(number);
+                    refuse_held(set, &held, &call.attachment())?;
+                    take_next(number, set, store, call, config)?
+                }
             };
             ips.push(ip);
         }
@@ -134,7 +184,7 @@ fn allocate(config: &Config, store: &mut Store, call: &Call) -> Result<Vec<IpCon
         }
         store.finish();
     })?;
-    Ok(ips)
+    Ok(Given { ips, once })
 }
 
 /// The oldest versions have one address of each family in their results.
@@ -171,20 +221,24 @@ fn take_requested(
     }
 }
 
+/// Refuses an attachment that has an address of a set.
+fn refuse_held(set: &RangeSet, held: &[IpAddr], owner: &Attachment) -> Result<(), PluginError> {
+    match held.iter().find(|address| set.range_of(**address).is_some()) {
+        None => Ok(()),
+        Some(address) => Err(PluginError::internal(format!(
+            "{address} has been allocated to {}, duplicate allocation is not allowed",
+            owner.container_id
+        ))),
+    }
+}
+
 fn take_next(
     number: usize,
     set: &RangeSet,
-    held: &[IpAddr],
     store: &mut Store,
     call: &Call,
     config: &Config,
 ) -> Result<IpConfig, PluginError> {
-    if let Some(address) = held.iter().find(|address| set.range_of(**address).is_some()) {
-        return Err(PluginError::internal(format!(
-            "{address} has been allocated to {}, duplicate allocation is not allowed",
-            call.container_id()
-        )));
-    }
     for (range, address) in set.round(store.last_reserved(number)) {
         if let Claim::Done = store.claim(address, number, &call.attachment())? {
             return Ok(range.ip(address));
@@ -202,7 +256,7 @@ fn full(number: usize, set: &RangeSet, config: &Config) -> PluginError {
 }
 
 /// Addresses that an attachment has in the usual directory of leases; none when they cannot be read.
-pub(super) fn leased(network: &str, owner: &crate::protocol::Attachment) -> Vec<IpAddr> {
+pub(super) fn leased(network: &str, owner: &Attachment) -> Vec<IpAddr> {
     let directory = std::path::Path::new(config::DATA_DIRECTORY).join(network);
     let store = Store::open_existing(&directory).ok().flatten();
     store.and_then(|mut store| store.look_up(owner).ok()).unwrap_or_default()

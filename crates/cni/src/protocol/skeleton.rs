@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use serde_json::json;
 
-use super::{Call, CniResult, Code, Command, Environment, PluginError, Version};
+use super::{Call, CniResult, Code, Command, Early, Environment, PluginError, Proof, Version};
 
 /// Where the namespace of the calling thread is found.
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -24,6 +24,15 @@ pub trait Plugin: Sync {
     /// # Errors
     /// As the specification says, with what to do about it.
     fn add(&self, call: &Call) -> Result<CniResult, PluginError>;
+
+    /// As [`Plugin::add`], for a caller who has other work to do meanwhile, and asks for the proof before it
+    /// does anything else with the plugin.
+    ///
+    /// # Errors
+    /// As [`Plugin::add`].
+    fn add_early(&self, call: &Call) -> Result<Early, PluginError> {
+        self.add(call).map(|result| Early { result, proof: Proof::default() })
+    }
 
     /// Takes an attachment away; what is missing already is no error.
     ///

@@ -40,6 +40,8 @@ const LAST: &str = "last_reserved_ip.";
 pub(super) struct Store {
     directory: PathBuf,
     index: Index,
+    /// Whether the index has what others have changed, too.
+    is_known: bool,
     _lock: Flock<File>,
 }
 
@@ -78,12 +80,29 @@ impl Store {
         let file = options.open(&path).map_err(|cause| failed("open", &path, &cause))?;
         let lock = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, errno)| failed("lock", &path, &errno.into()))?;
-        Ok(Self { directory: directory.to_owned(), index: Index::load(directory), _lock: lock })
+        let index = Index::load(directory);
+        let is_known = index.is_current(directory);
+        Ok(Self { directory: directory.to_owned(), index, is_known, _lock: lock })
     }
 
     /// Keeps the index for the next call. What is not kept is only read again.
     pub(super) fn finish(&self) {
-        self.index.save(&self.directory);
+        if self.is_known {
+            self.index.save(&self.directory);
+        }
+    }
+
+    /// Whether [`Store::seen_addresses_of`] are all.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// Addresses that an attachment had when all leases were looked at last, and has still.
+    pub(super) fn seen_addresses_of(&self, owner: &Attachment) -> Vec<IpAddr> {
+        let content = content_of(owner);
+        let mut addresses = self.index.addresses_of(&content);
+        addresses.retain(|address| self.is_lease(*address, &content));
+        addresses
     }
 
     /// Takes an address for an attachment, unless it is taken, and remembers it as the set's last.
@@ -136,22 +155,20 @@ impl Store {
 
     /// Addresses that an attachment has. What was read for it is kept by [`Store::finish`].
     pub(super) fn addresses_of(&mut self, owner: &Attachment) -> Result<Vec<IpAddr>, PluginError> {
-        if !self.index.is_current(&self.directory) {
+        if !self.is_known {
             self.index.refresh(self.marks()?.into_iter(), |address| {
                 read(address, &self.directory.join(address.to_string()))
             })?;
+            self.is_known = true;
         }
-        let content = content_of(owner);
-        let mut addresses = self.index.addresses_of(&content);
-        addresses.retain(|address| self.is_lease(*address, &content));
-        Ok(addresses)
+        Ok(self.seen_addresses_of(owner))
     }
 
     /// As [`Store::addresses_of`], for who does nothing else with the leases.
     pub(super) fn look_up(&mut self, owner: &Attachment) -> Result<Vec<IpAddr>, PluginError> {
-        let is_current = self.index.is_current(&self.directory);
+        let was_known = self.is_known;
         let addresses = self.addresses_of(owner)?;
-        if !is_current {
+        if !was_known {
             self.finish();
         }
         Ok(addresses)
@@ -179,6 +196,7 @@ impl Store {
                 own = find(owner.container_id.trim());
             }
             self.index.rebuild(&leases);
+            self.is_known = true;
         }
         for address in own {
             self.give_back(address)?;
@@ -193,6 +211,7 @@ impl Store {
         let containers: HashSet<&str> = valid.iter().map(|a| a.container_id.as_str()).collect();
         let leases = self.read_all()?;
         self.index.rebuild(&leases);
+        self.is_known = true;
         for Lease { address, text, .. } in leases {
             if !keep.contains(&text) && !containers.contains(text.as_str()) {
                 self.give_back(address)?;
