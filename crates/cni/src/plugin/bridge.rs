@@ -186,7 +186,7 @@ fn add(
     endpoint::refuse_taken_name(inside, call)?;
     let masquerading =
         (config.masquerade && config.ipam.is_some()).then(|| Chosen::new(config.backend));
-    let maker = masquerading.map(Maker::start);
+    let mut maker = masquerading.map(Maker::start);
     let mut result = CniResult::default();
     if let Some(ipam) = &config.ipam {
         // Rules need nothing but the address, so the link is made beside them where it can be.
@@ -199,8 +199,11 @@ fn add(
         gateway::complete(&mut result, config);
     }
     made.may_have_rules = true;
+    let first = maker.as_mut().map(Maker::after);
     let rules = maker.map(|maker| || masquerade(call, &result, maker));
     result.interfaces = beside(rules, || {
+        made.link(inside, namespace)?;
+        drop(first);
         let interfaces = set_up(made, inside, namespace, &result)?;
         made.prove().map(|()| interfaces)
     })?;
