@@ -55,6 +55,15 @@ pub(crate) fn await_file(host: &Host, path: &str) {
     .unwrap();
 }
 
+/// Waits until a file that is being written has these words.
+pub(crate) fn await_words(host: &Host, path: &str, words: &str) {
+    wait_until(&format!("`{words}` in {path}"), BOUND, || {
+        let text = host.read(path).map_err(|error| format!("{error:#}"))?;
+        if text.contains(words) { Ok(()) } else { Err(text) }
+    })
+    .unwrap();
+}
+
 /// Every number of both streams once and in order, and the count at the end.
 pub(crate) fn assert_complete(text: &str, what: &str) -> u64 {
     let (mut out, mut err, mut end) = (0_u64, 0_u64, None);
