@@ -14,7 +14,7 @@ use crate::wait::wait_until;
 /// Names begin so; the process id of the maker follows, so that what a killed test left behind is
 /// recognised.
 pub(crate) const PREFIX: &str = "crilet-test-";
-const REMOVAL: Duration = Duration::from_secs(10);
+const REMOVAL: Duration = Duration::from_secs(60);
 
 /// A mounted hierarchy of control groups.
 #[derive(Debug, Clone)]

@@ -11,15 +11,26 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{self, Signal},
+        wait::{Id, WaitPidFlag, waitid},
+    },
+    unistd::Pid,
+};
 
 use crate::{
     host::{Host, JOIN, PATH, Place},
     wait::wait_until,
 };
 
-const DEFAULT_BOUND: Duration = Duration::from_secs(60);
+/// Far longer than anything takes, even on a busy machine.
+const DEFAULT_BOUND: Duration = Duration::from_secs(300);
+/// For the way into the host and out of it, which a program's own bound does not count.
+const WAY: Duration = Duration::from_secs(60);
 /// After the end of a program, for its output to end too.
-const OUTPUT_BOUND: Duration = Duration::from_secs(5);
+const OUTPUT_BOUND: Duration = Duration::from_secs(15);
 
 /// A program to run on a host, with a fresh environment (`PATH`, `HOME=/root`, `LANG`).
 #[derive(Debug)]
@@ -103,7 +114,7 @@ impl<'host> Run<'host> {
         self
     }
 
-    /// Sets when the program is killed; after a minute without.
+    /// Sets when the program is killed; after five minutes without.
     pub fn bound(mut self, bound: Duration) -> Self {
         self.bound = bound;
         self
@@ -126,8 +137,8 @@ impl<'host> Run<'host> {
         let input = self.input;
         // A program that does not read all of its input is no failure.
         let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
-        let status = wait_for(&mut child, self.bound + OUTPUT_BOUND)
-            .with_context(|| format!("wait for {words}"))?;
+        let status =
+            wait_for(&mut child, self.bound + WAY).with_context(|| format!("wait for {words}"))?;
         let output = Output {
             status: number(status),
             stdout: collect(&stdout, &words)?,
@@ -256,18 +267,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses, or the program is still there a minute later.
+    /// When the kernel refuses, or the program is still there some minutes later.
     pub fn kill(&mut self) -> Result<()> {
-        // The program is the child of `nsenter`, and ends after that.
-        let inner = children(self.child.id());
-        self.child.kill()?;
-        self.child.wait()?;
-        wait_until("the end of the program", DEFAULT_BOUND, || {
-            match inner.iter().find(|pid| runs(**pid)) {
-                None => Ok(()),
-                Some(pid) => Err(format!("process {pid} of {} runs", self.words)),
-            }
-        })
+        kill(&mut self.child).with_context(|| format!("kill {}", self.words))
     }
 }
 
@@ -276,6 +278,36 @@ impl Drop for Service {
         // It ends with its host in any case; a test that cares calls `kill`.
         drop(self.kill());
     }
+}
+
+/// Kills a program that runs on a host, and waits for its end.
+///
+/// It is the child of `nsenter`, which cannot pass a signal on, and ends with that only from when
+/// `setpriv` has seen to it. So `nsenter` is made to stand still first: what it has started by then is all
+/// that it ever will.
+pub(crate) fn kill(child: &mut Child) -> Result<()> {
+    if child.try_wait()?.is_some() {
+        return Ok(());
+    }
+    let pid = |pid: u32| i32::try_from(pid).map(Pid::from_raw);
+    let outer = pid(child.id())?;
+    signal::kill(outer, Signal::SIGSTOP)?;
+    waitid(Id::Pid(outer), WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+    let inner = children(child.id());
+    for inner in &inner {
+        match signal::kill(pid(*inner)?, Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    child.kill()?;
+    child.wait()?;
+    wait_until("the end of the program", DEFAULT_BOUND, || {
+        match inner.iter().find(|pid| runs(**pid)) {
+            None => Ok(()),
+            Some(pid) => Err(format!("process {pid} runs")),
+        }
+    })
 }
 
 /// Processes that a process has started and that are its children still (proc_pid_children(5)).

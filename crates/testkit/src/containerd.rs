@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 
 use crate::{command::Service, host::Host, images::Images, wait::wait_until};
 
-const START: Duration = Duration::from_secs(30);
-const IMPORT: Duration = Duration::from_secs(120);
+/// Far longer than it takes, even on a busy machine.
+const START: Duration = Duration::from_secs(120);
+const IMPORT: Duration = Duration::from_secs(300);
 const SOCKET: &str = "/run/containerd/containerd.sock";
 const PAUSE: &str = "crilet.test/pause:1";
 
@@ -51,7 +52,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When it does not answer within 30 seconds: with its log.
+    /// When it does not answer within two minutes: with its log.
     pub fn system_containerd(&self) -> Result<SystemContainerd> {
         self.system_containerd_with(PLUGINS)
     }

@@ -27,7 +27,8 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 const COVERED: [&str; 5] = ["/root", "/etc", "/var", "/opt", "/run"];
 /// Names of directories that go with hosts begin so; the process id of their maker follows.
 const SCRATCH: &str = "crilet-host-";
-const END: Duration = Duration::from_secs(20);
+/// Far longer than anything takes, even on a busy machine.
+const END: Duration = Duration::from_secs(120);
 
 /// Joins the control groups given before `--`, then becomes the program after it.
 pub(crate) const JOIN: &str =
@@ -36,8 +37,8 @@ pub(crate) const JOIN: &str =
 /// An isolated host: its own network, mounts, processes, host name and control groups.
 ///
 /// Inside, `/run`, `/root`, and the directories of runtimes and CNI are empty; `/etc`, `/var` and
-/// `/opt` are the machine's, and writing there changes nothing outside. `/tmp` and the workspace
-/// are shared. The only network is a link `uplink` (192.0.2.1, 2001:db8::1) to a neighbour that is
+/// `/opt` are the machine's, and writing there changes nothing outside. `/dev` has the devices that
+/// every system has, and is the host's own but for its terminals. `/tmp` and the workspace are shared. The only network is a link `uplink` (192.0.2.1, 2001:db8::1) to a neighbour that is
 /// the default gateway, see [`Place::Outside`]; whatever is beyond is unreachable, and said to be.
 ///
 /// Dropping it ends every process inside and removes its control groups. It ends as well, by
@@ -203,6 +204,22 @@ impl Host {
     /// When one of the kernel's tools fails.
     pub fn snapshot(&self) -> Result<Snapshot> {
         Snapshot::of_host(self)
+    }
+
+    /// Waits until the host is as it was.
+    ///
+    /// Who has ended is taken off the list of processes a moment later, and a namespace that nobody has
+    /// any more goes in the kernel's own time.
+    ///
+    /// # Errors
+    ///
+    /// When something differs to the end: with all that does.
+    pub fn await_same(&self, before: &Snapshot) -> Result<()> {
+        wait_until("the host to be as before", END, || {
+            let now = self.snapshot().map_err(|error| format!("{error:#}"))?;
+            let difference = before.difference(&now);
+            if difference.is_empty() { Ok(()) } else { Err(format!("\n{difference}")) }
+        })
     }
 
     /// Control groups that were made inside and still exist, with their hierarchies.

@@ -30,6 +30,18 @@ for directory in etc var opt; do
     overlay "/$directory"
 done
 
+# The devices that every system has, and those alone: what is done to a node here is not done to the
+# machine's. Terminals are the machine's, for those who run programs here have them from there.
+mkdir "$covers/dev"
+mount -t tmpfs -o mode=755 tmpfs "$covers/dev"
+mkdir "$covers/dev/pts" "$covers/dev/shm" "$covers/dev/net"
+for node in null zero full random urandom tty console ptmx kmsg fuse net/tun fd stdin stdout stderr; do
+  [ -e "/dev/$node" ] || [ -L "/dev/$node" ] || continue
+  cp -a "/dev/$node" "$covers/dev/$node"
+done
+mount --bind /dev/pts "$covers/dev/pts"
+mount --rbind "$covers/dev" /dev
+
 # Empty, whatever the machine has there. A runtime's root needs a file system that can hold an
 # overlay, which another overlay cannot.
 for directory in /root /dev/shm /etc/cni /etc/containerd /etc/containers /opt/cni /var/lib/cni \

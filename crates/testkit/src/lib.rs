@@ -23,6 +23,7 @@ mod containerd;
 mod host;
 mod http;
 mod images;
+mod picture;
 mod registry;
 mod snapshot;
 mod terminal;

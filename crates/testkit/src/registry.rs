@@ -8,7 +8,8 @@ use crate::{
     wait::wait_until,
 };
 
-const START: Duration = Duration::from_secs(20);
+/// Far longer than it takes, even on a busy machine.
+const START: Duration = Duration::from_secs(120);
 const PUSH: Duration = Duration::from_secs(300);
 
 /// A user of a registry.
@@ -54,7 +55,7 @@ impl<'host> Registry<'host> {
     ///
     /// # Errors
     ///
-    /// When it does not answer within 20 seconds: with its log.
+    /// When it does not answer within two minutes: with its log.
     pub fn start(host: &'host Host, options: RegistryOptions) -> Result<Self> {
         host.write(config_path(&options), config(&options))?;
         if let Some(login) = &options.login {

@@ -19,9 +19,13 @@ use nix::{
 };
 
 use crate::{
-    command::{Run, number, wait_for},
+    command::{Run, kill as kill_inside, number, wait_for},
+    picture::picture,
     wait::wait_until,
 };
+
+/// Far longer than anything takes, even on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 
 /// A program that has a terminal, as a person would run it.
 #[derive(Debug)]
@@ -69,13 +73,21 @@ impl Terminal {
         String::from_utf8_lossy(&shown).into_owned()
     }
 
+    /// What stands on it now, as a person would see it: lines without blanks at their ends.
+    ///
+    /// A program that draws only what has changed may never write a word at once that is there to be read.
+    #[must_use]
+    pub fn picture(&self) -> String {
+        picture(&self.screen())
+    }
+
     /// Waits until a text was shown.
     ///
     /// # Errors
     ///
-    /// When it is not within 30 seconds: with what was.
+    /// When it is not within two minutes: with what was.
     pub fn expect(&self, text: &str) -> Result<()> {
-        wait_until(text, Duration::from_secs(30), || {
+        wait_until(text, BOUND, || {
             let screen = self.screen();
             if screen.contains(text) { Ok(()) } else { Err(screen) }
         })
@@ -113,11 +125,11 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// When it does not stand still within 30 seconds: with its state.
+    /// When it does not stand still within two minutes: with its state.
     pub fn go_on(&self) -> Result<()> {
         // `nsenter` stands still with its child, and lets that go on when it goes on itself.
         let path = format!("/proc/{}/stat", self.child.id());
-        wait_until("a program that stands still", Duration::from_secs(30), || {
+        wait_until("a program that stands still", BOUND, || {
             let stat = fs::read_to_string(&path).map_err(|error| error.to_string())?;
             if stat.contains(") T ") { Ok(()) } else { Err(stat) }
         })?;
@@ -125,21 +137,36 @@ impl Terminal {
         kill(pid, Signal::SIGCONT).context("let a program go on")
     }
 
-    /// Waits for the program's end, and gives its status.
+    /// Waits for the program's end, and for all that it has written, and gives its status.
     ///
     /// # Errors
     ///
-    /// When it does not end within 30 seconds: with what was shown.
+    /// When it does not end within two minutes: with what was shown.
     pub fn end(&mut self) -> Result<i32> {
-        let status = wait_for(&mut self.child, Duration::from_secs(30));
-        Ok(number(status.with_context(|| self.screen())?))
+        let status = wait_for(&mut self.child, BOUND).with_context(|| self.screen())?;
+        self.read_to_here().context("read the last words from a terminal")?;
+        Ok(number(status))
+    }
+
+    /// Waits until all that was written is in the screen, which the kernel hands over in its own time: a
+    /// mark is written behind it, and taken away when it has come.
+    fn read_to_here(&self) -> Result<()> {
+        const MARK: &[u8] = b"\x01the end\x01";
+        File::from(self.line.try_clone()?).write_all(MARK)?;
+        wait_until("the end of a terminal's output", BOUND, || {
+            let mut shown = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = shown.windows(MARK.len()).position(|window| window == MARK);
+            let at = at.ok_or_else(|| String::from_utf8_lossy(&shown).into_owned())?;
+            shown.drain(at..at + MARK.len());
+            Ok(())
+        })
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
         // It ends with its host in any case.
-        drop(self.child.kill().and_then(|()| self.child.wait()));
+        drop(kill_inside(&mut self.child));
     }
 }
 

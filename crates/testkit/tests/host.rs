@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 
 use crilet_testkit::{Host, Place, Snapshot, wait_until};
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(120);
 
 /// Serves `word` on port 80 until the host ends.
 fn serve(host: &Host, word: &str) -> crilet_testkit::Service {
@@ -59,20 +59,24 @@ fn rules_and_files_inside_are_not_outside() {
     let rules = host.command("iptables").args(["-t", "nat", "-S"]).success().unwrap();
     assert!(rules.contains("-N CRILET-TEST"), "{rules}");
     host.stop().unwrap();
-    let difference = before.difference(&Snapshot::of_machine().unwrap());
-    assert!(difference.is_empty(), "{difference}");
+    wait_until("the machine to be as before", BOUND, || {
+        let difference = before.difference(&Snapshot::of_machine().unwrap());
+        if difference.is_empty() { Ok(()) } else { Err(difference.to_string()) }
+    })
+    .unwrap();
 }
 
 #[test]
 fn the_end_of_a_host_is_the_end_of_all_it_runs() {
     let host = Host::start().unwrap();
-    // Its own session, and deaf to every signal that can be ignored.
-    host.shell("trap '' HUP INT TERM; setsid sleep 98765 >/dev/null 2>&1 & echo $!")
+    // Its own session, and deaf to every signal that can be ignored. Other hosts may be tested meanwhile.
+    let number = format!("98765{}", std::process::id());
+    host.shell(&format!("trap '' HUP INT TERM; setsid sleep {number} >/dev/null 2>&1 & echo $!"))
         .success()
         .unwrap();
     let init = host.init_pid();
     let is_in_host = |pid: &str| {
-        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("98765"))
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&number))
     };
     let sleepers = || -> Vec<String> {
         let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -90,11 +94,7 @@ fn orphans_are_reaped() {
     let host = Host::start().unwrap();
     let before = host.snapshot().unwrap();
     host.shell("(sleep 0 &) ; (sh -c 'sleep 0 & exec sleep 0.1' &)").success().unwrap();
-    wait_until("no process is left", BOUND, || {
-        let difference = before.difference(&host.snapshot().unwrap());
-        if difference.is_empty() { Ok(()) } else { Err(difference.to_string()) }
-    })
-    .unwrap();
+    host.await_same(&before).unwrap();
 }
 
 #[test]
@@ -159,7 +159,43 @@ fn what_takes_too_long_is_killed_and_told() {
     let result = host.command("sleep").arg("1000").bound(Duration::from_millis(50)).output();
     let message = result.unwrap_err().to_string();
     assert!(message.starts_with("`sleep 1000` was killed, after 50ms"), "{message}");
-    assert_eq!(before.difference(&host.snapshot().unwrap()).lines(), [""; 0]);
+    host.await_same(&before).unwrap();
+}
+
+/// However early it comes: on the way into the host nothing has seen yet to ending with it.
+#[test]
+fn a_kill_reaches_a_program_that_has_hardly_begun() {
+    let host = Host::start().unwrap();
+    let before = host.snapshot().unwrap();
+    for pause in 0..40_u64 {
+        let mut service = host.command("sleep").arg("87654").spawn().unwrap();
+        std::thread::park_timeout(Duration::from_micros(pause * 150));
+        service.kill().unwrap();
+        let left = host.shell("pgrep -f 'sleep 8765[4]' || true").success().unwrap();
+        assert_eq!(left, "", "after {pause}");
+    }
+    host.await_same(&before).unwrap();
+}
+
+/// The machine's are behind no name that a host could replace.
+#[test]
+fn a_host_has_devices_of_its_own() {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    let host = Host::start().unwrap();
+    let device = |name: &str| fs::metadata(format!("/dev/{name}")).unwrap();
+    let before = ["full", "null"].map(|name| (device(name).ino(), device(name).mode()));
+    let script = "echo x >/dev/null; [ $(head -c 3 /dev/zero | wc -c) = 3 ]; ! echo x >/dev/full
+                  : </dev/urandom; : </dev/ptmx; [ -e /dev/fd/0 ]; [ ! -e /dev/loop0 ]
+                  cp --remove-destination /bin/true /dev/full; rm /dev/null; mkdir /dev/null; ls /dev/pts";
+    host.shell(script).success().unwrap();
+    for (name, before) in ["full", "null"].into_iter().zip(before) {
+        let now = device(name);
+        assert!(now.file_type().is_char_device(), "{name}");
+        assert_eq!((now.ino(), now.mode()), before, "{name}");
+    }
+    let mut terminal = host.command("tty").on_terminal(24, 80).unwrap();
+    assert_eq!(terminal.end().unwrap(), 0);
+    assert!(terminal.screen().starts_with("/dev/pts/"), "{}", terminal.screen());
 }
 
 #[test]
