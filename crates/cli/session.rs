@@ -56,10 +56,11 @@ impl Outcome {
 /// The terminal is raw meanwhile if the session has one and takes input.
 pub(crate) async fn run(session: Session, detach: DetachKeys) -> Result<Outcome, CliError> {
     let Session { stdin, stdout, stderr, terminal, ending } = session;
-    let mut raw = match (&terminal, &stdin) {
-        (Some(_), Some(_)) => Some(Raw::enter().map_err(CliError::Terminal)?),
-        _ => None,
-    };
+    // From before the terminal is changed, so that none leaves it so.
+    let signalled = ending_signal()?;
+    let is_raw = terminal.is_some() && stdin.is_some();
+    let stops = is_raw.then(stops).transpose()?;
+    let mut raw = is_raw.then(Raw::enter).transpose().map_err(CliError::Terminal)?;
     let has_terminal = terminal.is_some();
     let resizing = terminal.map(|terminal| tokio::spawn(keep_size(terminal)));
     let (left, leaving) = tokio::sync::oneshot::channel();
@@ -71,8 +72,8 @@ pub(crate) async fn run(session: Session, detach: DetachKeys) -> Result<Outcome,
         ended = carry_output(stdout, stderr, ending) => ended,
         // Without input the sender is gone, which is no leaving.
         Ok(left) = leaving => left.map(|()| Outcome::Detached),
-        signal = ending_signal() => signal.map(Outcome::Signalled),
-        error = stay_through_stops(&mut raw) => Err(error),
+        number = signalled => Ok(Outcome::Signalled(number)),
+        error = stay_through_stops(stops, &mut raw) => Err(error),
     };
     drop(raw);
     for task in resizing.into_iter().chain(input) {
@@ -217,31 +218,35 @@ async fn keep_size(mut terminal: Terminal) {
     }
 }
 
-/// Waits for a signal that would end us, and gives its number.
-pub(crate) async fn ending_signal() -> Result<u8, CliError> {
-    let failed = |cause| CliError::Start { cause };
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut quit = signal(SignalKind::quit()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        _ = hangup.recv() => Ok(1),
-        _ = interrupt.recv() => Ok(2),
-        _ = quit.recv() => Ok(3),
-        _ = terminate.recv() => Ok(15),
-    }
+/// Catches the signals that would end us, from now on; what is given waits for one, and gives its number.
+pub(crate) fn ending_signal() -> Result<impl Future<Output = u8>, CliError> {
+    let catch = |kind| signal(kind).map_err(|cause| CliError::Start { cause });
+    let mut hangup = catch(SignalKind::hangup())?;
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut quit = catch(SignalKind::quit())?;
+    let mut terminate = catch(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = hangup.recv() => 1,
+            _ = interrupt.recv() => 2,
+            _ = quit.recv() => 3,
+            _ = terminate.recv() => 15,
+        }
+    })
+}
+
+/// Catches what a terminal's Ctrl-Z sends to a program that is not raw, from now on.
+pub(crate) fn stops() -> Result<tokio::signal::unix::Signal, CliError> {
+    signal(SignalKind::from_raw(libc::SIGTSTP)).map_err(|cause| CliError::Start { cause })
 }
 
 /// Gives the terminal back while we are stopped, and takes it again afterwards. Ends by failing only.
-async fn stay_through_stops(raw: &mut Option<Raw>) -> CliError {
-    if raw.is_none() {
-        // Then a stop is like any other program's.
-        return std::future::pending().await;
-    }
-    let mut stops = match signal(SignalKind::from_raw(libc::SIGTSTP)) {
-        Ok(stops) => stops,
-        Err(cause) => return CliError::Start { cause },
-    };
+async fn stay_through_stops(
+    stops: Option<tokio::signal::unix::Signal>,
+    raw: &mut Option<Raw>,
+) -> CliError {
+    // Without a raw terminal a stop is like any other program's.
+    let Some(mut stops) = stops else { return std::future::pending().await };
     loop {
         stops.recv().await;
         *raw = None;

@@ -212,8 +212,9 @@ impl Drop for Silent {
 /// Reads a line from the terminal without showing it, unless a signal wants to leave.
 async fn ask_password(call: &Call) -> Result<String> {
     let failed = |error: io::Error| Fail::Fatal(error.to_string());
-    print("Enter Password:")?;
+    // In this order: what is typed at once is not shown either.
     let silent = Silent::enter().map_err(failed)?;
+    print("Enter Password:")?;
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)

@@ -104,9 +104,8 @@ async fn look(
 async fn show(mut model: Model, mut looks: Looks) -> Result<ExitCode, CliError> {
     let failed = |cause| CliError::Start { cause };
     let mut sizes = signal(SignalKind::window_change()).map_err(failed)?;
-    let mut stops = signal(SignalKind::from_raw(nix::libc::SIGTSTP)).map_err(failed)?;
-    let ending = session::ending_signal();
-    tokio::pin!(ending);
+    let mut stops = session::stops()?;
+    let mut ending = std::pin::pin!(session::ending_signal()?);
     let backend = Ansi::new(output::screen().map_err(CliError::Output)?);
     // Goes last, so that nothing is drawn on what was there before.
     let mut screen = Some(FullScreen::enter().map_err(CliError::Terminal)?);
@@ -128,7 +127,7 @@ async fn show(mut model: Model, mut looks: Looks) -> Result<ExitCode, CliError> 
             _ = sizes.recv() => Next::Stay,
             _ = stops.recv() => Next::Pause,
             number = &mut ending => {
-                return Ok(ExitCode::from(128_u8.saturating_add(number?)));
+                return Ok(ExitCode::from(128_u8.saturating_add(number)));
             }
         };
         match next {
