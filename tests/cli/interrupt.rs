@@ -23,10 +23,14 @@ fn an_interrupted_pull_leaves_nothing() {
 fn what_was_made_before_the_interruption_is_undone() {
     let bed = Bed::new(Fake::builder().image("app:1"));
     bed.pod("web", "");
-    bed.fake.fault("CreateContainer", Fault::delay(std::time::Duration::from_millis(300)));
-    let running = bed.crilet("run web").start();
+    let (fault, gate) = Fault::hold();
+    bed.fake.fault("CreateContainer", fault);
+    let mut running = bed.crilet("run web").start();
     bed.wait_for_call("CreateContainer");
     running.signal(Signal::SIGINT);
+    // It has heard of the interruption when the container is made.
+    running.read_stderr_until("again to leave at once\n");
+    drop(gate);
     insta::assert_snapshot!(running.wait());
     assert_eq!(bed.count("StartContainer"), 0);
     bed.assert_clean();

@@ -1,6 +1,6 @@
 //! Faults that a test asks for.
 
-use std::time::Duration;
+use tokio::sync::watch;
 
 use super::calls::CallRecord;
 use crate::Code;
@@ -17,10 +17,16 @@ pub struct Fault {
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     Fail(Code, String),
-    Delay(Duration),
+    Hold(watch::Receiver<()>),
     Hang,
     DropConnection,
     LoseAnswer,
+}
+
+/// Holds calls up while it is there.
+#[derive(Debug)]
+pub struct Gate {
+    _gate: watch::Sender<()>,
 }
 
 impl Fault {
@@ -33,9 +39,10 @@ impl Fault {
         Self::new(Action::Fail(code, message.to_owned()))
     }
 
-    /// The call is done this much later.
-    pub fn delay(duration: Duration) -> Self {
-        Self::new(Action::Delay(duration))
+    /// The call is done once the gate is dropped.
+    pub fn hold() -> (Self, Gate) {
+        let (gate, held) = watch::channel(());
+        (Self::new(Action::Hold(held)), Gate { _gate: gate })
     }
 
     /// The call is never answered, and nothing is done.

@@ -36,7 +36,7 @@ mod tests;
 
 pub use builder::{Builder, Fake};
 pub use calls::{CallRecord, Outcome};
-pub use faults::Fault;
+pub use faults::{Fault, Gate};
 pub use server::FakeHandle;
 
 /// Whose habits the fake has.

@@ -195,7 +195,8 @@ impl Shared {
             Some(Action::Fail(code, message)) => {
                 return pending.finish(Err(Status::new(tonic_code(*code), message)));
             }
-            Some(Action::Delay(duration)) => tokio::time::sleep(*duration).await,
+            // Nothing is ever sent: it ends with the gate.
+            Some(Action::Hold(held)) => drop(held.clone().changed().await),
             Some(Action::Hang) => std::future::pending().await,
             Some(Action::DropConnection) => {
                 self.drop_connections();

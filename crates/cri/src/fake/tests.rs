@@ -322,10 +322,14 @@ async fn faults_happen_when_they_are_due() {
     assert!(matches!(outcomes[3], Outcome::Answered(_)));
 
     bed.fake.clear_calls();
-    bed.fake.fault("Version", Fault::delay(Duration::from_millis(200)));
-    let (version, status) = tokio::join!(bed.client.version(), bed.client.status(false));
+    let (fault, gate) = Fault::hold();
+    bed.fake.fault("Version", fault);
+    let others = async {
+        bed.client.status(false).await.unwrap();
+        drop(gate);
+    };
+    let (version, ()) = tokio::join!(bed.client.version(), others);
     version.unwrap();
-    status.unwrap();
     let calls = bed.fake.calls();
     let answered = |method: &str| match calls.iter().find(|call| call.method == method) {
         Some(CallRecord { outcome: Outcome::Answered(at), .. }) => *at,
