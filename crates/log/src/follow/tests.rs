@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     thread::JoinHandle,
@@ -162,11 +163,14 @@ fn append(path: &Path) -> fs::File {
 /// An output that can be looked at, and that waits at every batch if it is told to.
 struct Output {
     seen: Arc<Mutex<Vec<u8>>>,
+    /// Something was written, or is about to be.
+    begun: Arc<AtomicBool>,
     gate: Option<Receiver<()>>,
 }
 
 impl io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.store(true, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
             // Opened for good when the other end is dropped.
             gate.recv().unwrap_or_default();
@@ -180,9 +184,14 @@ impl io::Write for Output {
     }
 }
 
+/// Pauses until somebody who waits gives up.
+const PATIENCE: u32 = 30_000;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+
 struct Follower {
     control: Control,
     seen: Arc<Mutex<Vec<u8>>>,
+    begun: Arc<AtomicBool>,
     gate: Option<Sender<()>>,
     thread: JoinHandle<Counts>,
 }
@@ -194,19 +203,35 @@ impl Follower {
         control.add(Followed { log, name: Name::default() }, None);
         control.close();
         let seen = Arc::<Mutex<Vec<u8>>>::default();
+        let begun = Arc::<AtomicBool>::default();
         let (gate, opened) = channel();
-        let mut output = Output { seen: Arc::clone(&seen), gate: slow.then_some(opened) };
+        let mut output = Output {
+            seen: Arc::clone(&seen),
+            begun: Arc::clone(&begun),
+            gate: slow.then_some(opened),
+        };
         let thread = std::thread::spawn(move || follow.run(&mut output).unwrap());
-        Self { control, seen, gate: slow.then_some(gate), thread }
+        Self { control, seen, begun, gate: slow.then_some(gate), thread }
+    }
+
+    /// Waits until it has the first file open.
+    fn wait_for_begin(&self) {
+        for _ in 0..PATIENCE {
+            if self.begun.load(Ordering::SeqCst) {
+                return;
+            }
+            std::thread::park_timeout(PAUSE);
+        }
+        panic!("nothing is followed");
     }
 
     fn wait_for(&self, expected: &[u8]) {
         let complete = expected.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        for _ in 0..5_000 {
+        for _ in 0..PATIENCE {
             if self.seen.lock().unwrap().len() >= complete {
                 return;
             }
-            std::thread::park_timeout(std::time::Duration::from_millis(2));
+            std::thread::park_timeout(PAUSE);
         }
         let seen = self.seen.lock().unwrap().clone();
         panic!("only {} of {} bytes: {}", seen.len(), complete, String::from_utf8_lossy(&seen));
@@ -236,14 +261,14 @@ proptest! {
         let quick = Follower::start(&watch, bed.log(), false);
         let slow = Follower::start(&watch, bed.log(), true);
         quick.wait_for(&bed.expected);
+        slow.wait_for_begin();
         for act in &acts {
-            // Files can be held only after somebody had a chance to open them: where there is no
-            // inotify to tell at once, before they are gone.
+            // Files can be held only after somebody had a chance to open them, before they are gone.
             let gone = matches!(act, Act::Prune | Act::Recreate | Act::Compress);
             if matches!(act, Act::CatchUp) || gone {
                 quick.wait_for(&bed.expected);
                 if gone {
-                    std::thread::park_timeout(std::time::Duration::from_millis(if polling { 250 } else { 60 }));
+                    watch.catch_up();
                 }
             }
             if let Some(gate) = slow.gate.as_ref().filter(|_| steps > 0) {

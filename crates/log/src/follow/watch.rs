@@ -14,6 +14,9 @@ use std::{
     thread::JoinHandle,
 };
 
+#[cfg(test)]
+use std::sync::atomic::AtomicU64;
+
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -89,9 +92,21 @@ struct Table {
 struct Shared {
     inotify: Option<Inotify>,
     table: Mutex<Table>,
+    /// How often the thread has looked.
+    #[cfg(test)]
+    rounds: AtomicU64,
 }
 
 impl Shared {
+    fn new(inotify: Option<Inotify>) -> Self {
+        Self {
+            inotify,
+            table: Mutex::default(),
+            #[cfg(test)]
+            rounds: AtomicU64::new(0),
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,7 +165,7 @@ impl Watch {
 
     fn with(inotify: Option<Inotify>) -> io::Result<Self> {
         let (end, lifeline) = io::pipe()?;
-        let shared = Arc::new(Shared { inotify, table: Mutex::default() });
+        let shared = Arc::new(Shared::new(inotify));
         let watching = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("log watch".to_owned())
@@ -186,6 +201,19 @@ impl Watch {
         if let Some(mut lifeline) = self.lifeline.as_ref() {
             // A thread that has ended takes note of nothing.
             drop(lifeline.write_all(&[0]));
+        }
+    }
+
+    /// Waits until the thread has seen what was done to files until now: a round that ends after the first
+    /// nudge may have begun before it, but the next may not.
+    #[cfg(test)]
+    pub(super) fn catch_up(&self) {
+        for _ in 0..2 {
+            let before = self.shared.rounds.load(Ordering::SeqCst);
+            self.nudge();
+            while self.shared.rounds.load(Ordering::SeqCst) == before {
+                std::thread::park_timeout(std::time::Duration::from_millis(1));
+            }
         }
     }
 
@@ -236,6 +264,8 @@ fn run(shared: &Shared, end: &PipeReader) {
         }
         events(shared);
         look_at_polled(shared);
+        #[cfg(test)]
+        shared.rounds.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -315,7 +345,7 @@ mod tests {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         let wd = inotify.add_watch(file.path(), AddWatchFlags::IN_MODIFY).unwrap();
-        let shared = Shared { inotify: None, table: Mutex::default() };
+        let shared = Shared::new(None);
         let wakers = [Waker::new(|| ()), Waker::new(|| ())];
         shared.table().files.insert(wd, wakers.iter().map(Arc::downgrade).collect());
         let mask = AddWatchFlags::IN_Q_OVERFLOW;
