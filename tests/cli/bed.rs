@@ -3,21 +3,24 @@
 use std::{
     fmt, fs,
     io::{self, Read, Write},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
 };
 
 use crilet_cri::fake::{Builder, Fake, FakeHandle};
 use crilet_testkit::wait_until;
 use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{self, Signal},
     unistd::Pid,
 };
 use tempfile::TempDir;
 
 /// Far longer than anything takes, even on a busy machine.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(100);
 
 /// Where crilet is run, and what it meets there.
 pub(crate) struct Bed {
@@ -215,6 +218,15 @@ impl Crilet {
     }
 }
 
+/// Tells a thread to end, also where the test fails.
+pub(crate) struct SetWhenDropped<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The writing end of a pipe whose reader has gone.
 pub(crate) fn closed_pipe() -> io::PipeWriter {
     let (reader, writer) = io::pipe().unwrap();
@@ -238,6 +250,23 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         signal::kill(pid, signal).unwrap();
+    }
+
+    /// Has it stand still, and waits until all of it does.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let state = |task: PathBuf| fs::read_to_string(task.join("stat")).unwrap_or_default();
+        wait_until("a stop", BOUND, || {
+            let tasks = fs::read_dir(&tasks).unwrap().flatten();
+            let states: Vec<_> = tasks.map(|task| state(task.path())).collect();
+            if states.iter().all(|state| state.contains(") T ")) {
+                Ok(())
+            } else {
+                Err(states.concat())
+            }
+        })
+        .unwrap();
     }
 
     /// Reads its standard error up to and with these words, which the outcome then does not have.
@@ -273,12 +302,20 @@ impl Running {
     }
 }
 
-fn read_until(pipe: &mut dyn Read, words: &str) {
+fn read_until(pipe: &mut (impl Read + AsFd), words: &str) {
     let (mut seen, mut byte) = (Vec::new(), [0]);
-    while !String::from_utf8_lossy(&seen).ends_with(words) {
-        let ended = pipe.read_exact(&mut byte);
-        assert!(ended.is_ok(), "ended after {:?}", String::from_utf8_lossy(&seen));
-        seen.extend(byte);
+    let begun = SystemTime::now();
+    while !seen.ends_with(words.as_bytes()) {
+        let mut wanted = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut wanted, PollTimeout::from(1000_u16)).unwrap() > 0;
+        let text = || String::from_utf8_lossy(&seen).into_owned();
+        if ready {
+            assert!(pipe.read_exact(&mut byte).is_ok(), "ended before {words:?}: {:?}", text());
+            seen.extend(byte);
+        } else {
+            let waited = begun.elapsed().unwrap_or_default();
+            assert!(waited < BOUND, "no {words:?} within {BOUND:?}: {:?}", text());
+        }
     }
 }
 
@@ -318,6 +355,13 @@ pub(crate) fn filters(directory: &Path) -> insta::internals::SettingsBindDropGua
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[FULL ID]");
     settings.add_filter(r"\b[0-9a-f]{13}\b", "[-SHORT ID--]");
     settings.add_filter(r"(ready +)\d{1,2}s +", "${1}0s   ");
+    // Ages of what was made a moment ago, of one digit or of two.
+    settings.add_filter(r"\bfor \d{1,2}s", "for 0s");
+    settings.add_filter(r"(\d/\d +\d+ +)\ds ", "${1}0s ");
+    settings.add_filter(r"(\d/\d +\d+ +)\d\ds", "${1}0s ");
+    settings.add_filter(r"(?m)^( *)\ds( +(?:Normal|Warning))", "${1}0s$2");
+    settings.add_filter(r"(?m)^( *)\d\ds( +(?:Normal|Warning))", "${1}0s $2");
+    settings.add_filter(r"in 99\d{3} s", "in 99999 s");
     // The layer that notices first that a connection is cut says so in its own words.
     settings.add_filter("(went away: ).*", "$1[REASON]");
     settings.add_filter(r#"(_at": )[0-9]+"#, "$1[TIME]");

@@ -13,7 +13,7 @@ use std::{
 use crilet_cri::{Code, fake::Fault};
 use nix::sys::signal::Signal;
 
-use crate::bed::{Bed, Crilet, Outcome};
+use crate::bed::{Bed, Crilet, Outcome, SetWhenDropped};
 
 /// A call of crictl with a configuration that says nothing.
 fn crictl(bed: &Bed, arguments: &str) -> Crilet {
@@ -340,8 +340,8 @@ fn events_come_as_they_happen_until_an_interrupt() {
                     ends_with(0, crictl(&bed, "runp pod.yaml").run());
                 }
             });
+            let _told = SetWhenDropped(&seen);
             events.read_stdout_until(words);
-            seen.store(true, Ordering::Relaxed);
         });
         events.signal(Signal::SIGINT);
         let outcome = ends_with(1, events.wait());

@@ -3,7 +3,6 @@
 use std::{fs, io::Write, os::unix::fs::symlink};
 
 use crilet_cri::{Client, Code, fake::Fault, v1};
-use nix::sys::signal::Signal;
 
 use crate::bed::{Bed, closed_pipe};
 
@@ -145,7 +144,6 @@ fn following_ends_with_the_container() {
     let running = bed.crilet("logs -f web/app --tail 1").start();
     bed.wait_for_call("ListContainers");
     assert!(bed.fake.exit_container("app", 0));
-    running.signal(Signal::SIGCONT);
     let outcome = running.wait();
     assert_eq!((outcome.code(), outcome.stdout.as_str()), (Some(0), "seven\n"), "{outcome}");
     // All followers of one process share one inotify instance: users have 128.

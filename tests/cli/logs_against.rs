@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::symlink,
+    os::unix::fs::{MetadataExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -153,14 +153,13 @@ fn following_from_the_end_begins_with_a_whole_line() {
     );
     let running = bed.crilet("logs -f web/app --tail 0 -t").start();
     let live = bed.path("web-log/app.log");
-    let has_it_open = || {
-        let entries = fs::read_dir(format!("/proc/{}/fd", running.id())).unwrap().flatten();
-        entries.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|open| open == live)
-    };
-    // Which it has while it waits, and not only for the moment in which it looks where to begin.
-    for _ in 0..20 {
-        bed.until(has_it_open);
-    }
+    // inotify tells it of this file once it knows where to begin, and waits for more.
+    let watched = format!(" ino:{:x} ", fs::metadata(&live).unwrap().ino());
+    bed.until(|| {
+        let entries = fs::read_dir(format!("/proc/{}/fdinfo", running.id())).unwrap().flatten();
+        let infos = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        infos.into_iter().any(|info| info.contains(&watched))
+    });
     let mut live = fs::OpenOptions::new().append(true).open(&live).unwrap();
     live.write_all(b"gun, \n2026-01-01T00:00:08Z stdout F ended\n").unwrap();
     drop(live);
@@ -246,7 +245,7 @@ fn files_that_a_stopped_follower_has_missed_are_told() {
     let bed = bed();
     let mut running = bed.crilet("logs -f web/app").start();
     running.read_stdout_until("seven\n");
-    running.signal(Signal::SIGSTOP);
+    running.stop();
     let log = |name: &str| bed.path(&format!("web-log/{name}"));
     for second in 1..=4 {
         fs::rename(log("app.log"), log(&format!("app.log.20260102-00000{second}"))).unwrap();

@@ -81,8 +81,8 @@ fn a_runtime_that_does_not_answer_is_given_up() {
     let bed = Bed::with_app();
     bed.pod("web", "");
     bed.fake.fault("ListPodSandbox", Fault::hang());
-    insta::assert_snapshot!("hanging_ps", bed.crilet("ps --timeout 250ms").run());
+    insta::assert_snapshot!("hanging_ps", bed.crilet("ps --timeout 3s").run());
     bed.fake.fault("CreateContainer", Fault::hang());
-    insta::assert_snapshot!("hanging_run", bed.crilet("run web --timeout 1s").run());
+    insta::assert_snapshot!("hanging_run", bed.crilet("run web --timeout 3s").run());
     bed.assert_clean();
 }

@@ -1,12 +1,16 @@
 //! Verbs that show and fetch things: inspect, ps that goes on, images, pull, events without a daemon.
 
-use std::{fs::File, os::unix::net::UnixListener};
+use std::{
+    fs::File,
+    os::unix::net::UnixListener,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use crilet_cri::fake::Fake;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::bed::{Bed, closed_pipe};
+use crate::bed::{Bed, SetWhenDropped, closed_pipe};
 
 /// A pod that runs, with a container that has ended, and one that is stopped.
 fn two_pods() -> Bed {
@@ -167,11 +171,17 @@ fn a_runtime_that_tells_events_is_looked_at_when_it_does() {
     let bed = Bed::new(Fake::builder().image("app:1").with_method("GetContainerEvents"));
     bed.pod("web", "");
     let mut running = bed.crilet("ps -w -o name --interval 1h").start();
-    // It listens from some time on; all that is there is seen at the next event.
-    for _ in 0..20 {
-        bed.prepare("run web --replace");
-    }
-    running.read_stdout_until("default/web\n");
+    let seen = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Nothing tells when it listens; all that is there is seen at the next event.
+        scope.spawn(|| {
+            while !seen.load(Ordering::Relaxed) {
+                bed.crilet("run web --replace").run();
+            }
+        });
+        let _told = SetWhenDropped(&seen);
+        running.read_stdout_until("default/web\n");
+    });
     running.kill();
 }
 

@@ -144,7 +144,7 @@ fn waiting_ends_when_a_pod_never_will_be_ready_or_time_is_up() {
     let bed = DaemonBed::new();
     bed.write("web.yaml", WEB);
     bed.node.hold(true);
-    insta::assert_snapshot!("late", bed.crilet("apply -f web.yaml --wait --timeout 300ms").run());
+    insta::assert_snapshot!("late", bed.crilet("apply -f web.yaml --wait --timeout 3s").run());
     let running = bed.crilet("wait web").start();
     bed.node.edit(&web(), |pod| {
         pod.phase = Phase::Failed;

@@ -90,7 +90,7 @@ fn stop_and_delete_wait_until_it_is_done() {
     bed.node.remove(&web());
     assert_eq!(running.wait().stdout, "default/web\n");
     assert_eq!(bed.prepare("delete db --no-wait").stdout, "default/db\n");
-    insta::assert_snapshot!(bed.crilet("delete db --timeout 200ms").run());
+    insta::assert_snapshot!(bed.crilet("delete db --timeout 3s").run());
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn states_are_waited_for() {
         pod.desired = Desired::Stopped;
     });
     insta::assert_snapshot!("stopped_is_never_ready", bed.crilet("wait web --for ready").run());
-    insta::assert_snapshot!("late_stop", bed.crilet("wait web --for deleted --timeout 0.2").run());
+    insta::assert_snapshot!("late_stop", bed.crilet("wait web --for deleted --timeout 3.0").run());
     insta::assert_snapshot!("nobody", bed.crilet("wait nobody").run());
 }
 

@@ -13,7 +13,7 @@ use tokio::process::Child;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 fn write_program(directory: &Path) -> String {
     let path = directory.join("pause");

@@ -4,6 +4,7 @@ use crilet_api::{Client, ClientError, Phase, PodEvent, client::EventFilter, clie
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
+    sync::Barrier,
     time::timeout,
 };
 
@@ -94,10 +95,14 @@ async fn a_slow_reader_holds_nobody_up_and_gets_the_latest() {
 #[tokio::test]
 async fn many_clients_see_the_same() {
     let bed = Bed::with_pods();
+    // They all watch before there is something to see, or find it gone at once and wait for ever.
+    let all = Arc::new(Barrier::new(51));
     let clients = (0..50).map(|_| {
-        let client = Client::new(&bed.socket);
+        let (client, all) = (Client::new(&bed.socket), Arc::clone(&all));
         tokio::spawn(async move {
             let mut watch = client.watch_pods().await?;
+            assert!(matches!(watch.next().await?, Some(PodEvent::Snapshot(_))));
+            all.wait().await;
             while let Some(event) = watch.next().await? {
                 if matches!(event, PodEvent::Gone(pod) if pod == web()) {
                     return Ok::<_, ClientError>(true);
@@ -107,10 +112,7 @@ async fn many_clients_see_the_same() {
         })
     });
     let clients: Vec<_> = clients.collect();
-    // They all watch before there is something to see, or find it gone at once and wait for ever.
-    while Arc::strong_count(&bed.node) < 50 {
-        tokio::task::yield_now().await;
-    }
+    timeout(BOUND, all.wait()).await.expect("all to watch");
     bed.node.edit(&web(), |pod| pod.phase = Phase::Stopped);
     bed.node.remove(&web());
     for client in clients {

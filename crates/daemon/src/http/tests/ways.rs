@@ -5,7 +5,7 @@ use crilet_stream::status;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, UnixStream},
+    net::{TcpListener, TcpSocket, UnixStream},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -89,7 +89,10 @@ async fn ports_carry_bytes_and_end_one_side_at_a_time() {
         stream.write_all(&[b"got ".as_slice(), &all].concat()).await.unwrap();
     });
     let bed = bed();
-    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // Taken, so that nobody else listens there meanwhile.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let unused = silent.local_addr().unwrap().port();
     let path = format!("/v1/pods/default/web/portforward?port={port}&port={unused}");
     let mut client = open(&bed, &path, "v5.channel.k8s.io").await;
     client.send(message(0, b"all")).await.unwrap();

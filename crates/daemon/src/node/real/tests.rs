@@ -18,6 +18,8 @@ use crate::{Config, Node};
 
 /// Often enough for tests that wait for it.
 const RELIST: Duration = Duration::from_millis(200);
+/// Far longer than anything takes, even on a busy machine.
+const BOUND: Duration = Duration::from_secs(100);
 
 struct Bed {
     directory: tempfile::TempDir,
@@ -103,7 +105,7 @@ impl Bed {
                 revision.changed().await.unwrap();
             }
         };
-        match tokio::time::timeout(Duration::from_secs(20), wait).await {
+        match tokio::time::timeout(BOUND, wait).await {
             Ok(pod) => pod,
             Err(_) => panic!("not {what}: {:#?}", self.node.pod(&key)),
         }
@@ -300,7 +302,7 @@ async fn what_nobody_wants_any_more_goes_when_the_daemon_is_back() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the orphan is removed");
+    tokio::time::timeout(BOUND, wait).await.expect("the orphan is removed");
 }
 
 /// Logs of a pod that is gone are kept, also over a restart, and go when they have been for long
@@ -318,13 +320,12 @@ async fn logs_of_gone_pods_are_kept_for_a_while() {
     fs::remove_file(bed.manifest("web.yaml")).unwrap();
     bed.gone().await;
     let since = || fs::read_to_string(&record).unwrap_or_default();
-    let bound = Duration::from_secs(20);
     let noted = async {
         while since().contains("null") {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(bound, noted).await.expect("it is noted that the pod is gone");
+    tokio::time::timeout(BOUND, noted).await.expect("it is noted that the pod is gone");
     assert_eq!(directories(), 1, "its logs are kept");
 
     // It comes back, and goes again; long ago, as far as the daemon can tell.
@@ -335,7 +336,7 @@ async fn logs_of_gone_pods_are_kept_for_a_while() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(bound, forgotten).await.expect("it is noted that the pod is there again");
+    tokio::time::timeout(BOUND, forgotten).await.expect("it is noted that the pod is there again");
     fs::remove_file(bed.manifest("web.yaml")).unwrap();
     bed.gone().await;
     bed.node.shutdown().await;
@@ -348,7 +349,7 @@ async fn logs_of_gone_pods_are_kept_for_a_while() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(bound, removed).await.expect("its logs are removed");
+    tokio::time::timeout(BOUND, removed).await.expect("its logs are removed");
     let (_, events) = bed.node.events().since(None);
     assert!(
         events.iter().any(|event| event.message.contains("of a pod that is gone: it is too old"))
@@ -398,7 +399,7 @@ async fn what_was_applied_and_cannot_be_read_any_more_is_told_and_runs_on() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+    tokio::time::timeout(BOUND, told).await.expect("it is told");
     let problems = bed.node.info().problems;
     assert_eq!(problems[0].reason, "LostManifest");
     assert!(problems[0].message.contains(&path.display().to_string()), "{problems:?}");
@@ -448,7 +449,7 @@ async fn two_pods_cannot_have_one_port() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the conflict is told");
+    tokio::time::timeout(BOUND, wait).await.expect("the conflict is told");
     let problems = bed.node.info().problems;
     let expected = "pod `default/late` wants 8080->80/tcp, but pod `default/web` has 8080->80/tcp";
     assert_eq!(problems[0].message, expected);
@@ -475,7 +476,7 @@ async fn a_runtime_that_comes_later_is_waited_for() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
+        let waited = tokio::time::timeout(BOUND, wait).await;
         assert!(waited.is_ok(), "not {ready}: {:?}", unreachable());
     };
     until(false).await;
