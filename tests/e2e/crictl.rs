@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use crilet_testkit::{Host, Output, Registry, RegistryOptions, wait_until};
 
-use crate::support::{
-    assert_contains, crilet, crilet_ends_with, ends_with, host_with_containerd, push_busybox,
+use crate::{
+    streams::expect_size,
+    support::{
+        assert_contains, crilet, crilet_ends_with, ends_with, host_with_containerd, push_busybox,
+    },
 };
 
-const BOUND: Duration = Duration::from_secs(60);
+/// Far longer than anything takes, even on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 const IMAGE: &str = "127.0.0.1:5000/library/busybox:1";
 const ENDPOINT: &str = "--runtime-endpoint=unix:///run/containerd/containerd.sock";
 
@@ -171,7 +175,8 @@ fn commands_logs_and_ports() {
     let script = "echo out; echo err >&2; until [ -e /go ]; do sleep 0.1; done; \
                   for n in 1 2 3; do echo line $n; done; \
                   echo up >/var/www/index.html; httpd -p 8080 -h /var/www; \
-                  while read -r line; do echo got $line; [ $line = end ] && sleep 0.5 && exit 4; done; sleep 1000";
+                  while read -r line; do echo got $line; \
+                  if [ $line = end ]; then until [ -e /heard ]; do sleep 0.1; done; exit 4; fi; done; sleep 1000";
     let (pod, container) = pod_with(host, script);
     // Both streams come in an order of their own: the rest is written when this is there.
     logged(host, &container, "out\n", "err\n");
@@ -210,8 +215,8 @@ fn commands(host: &Host, container: &str) {
     let command = ["crictl", ENDPOINT, "exec", "-it", container, "sh"];
     let mut terminal = crilet(host, &command).on_terminal(24, 80).unwrap();
     terminal.expect("# ").unwrap();
-    terminal.press("stty size; exit 0\r").unwrap();
-    terminal.expect("24 80").unwrap();
+    expect_size(&mut terminal, "24 80");
+    terminal.press("exit 0\r").unwrap();
     assert_eq!(terminal.end().unwrap(), 0, "{}", terminal.screen());
 }
 
@@ -261,18 +266,24 @@ fn ports(host: &Host, pod: &str) {
         get.success().map_err(|error| error.to_string())
     });
     assert_eq!(answer.unwrap(), "up\n");
-    assert_contains(&forwarding.log(), "Forwarding from 127.0.0.1:18080 -> 8080");
+    wait_until("its words", BOUND, || {
+        let log = forwarding.log();
+        let told = log.contains("Forwarding from 127.0.0.1:18080 -> 8080");
+        if told { Ok(()) } else { Err(log) }
+    })
+    .unwrap();
     forwarding.kill().unwrap();
 }
 
 fn attached(host: &Host, container: &str) {
     // As in the tests of crilet's own attach: containerd ends the output when the input ends.
+    let program = format!("{} crictl {ENDPOINT}", env!("CARGO_BIN_EXE_crilet"));
+    let exec = format!("{program} exec {container}");
     let text = format!(
         "touch /root/said\n\
          {{ until grep -q got /root/said; do echo hello; sleep 0.1; done; echo end; \
-         until grep -q 'got end' /root/said; do sleep 0.1; done; }} | \
-         {} crictl {ENDPOINT} attach -i {container} >/root/said && tail -n 1 /root/said",
-        env!("CARGO_BIN_EXE_crilet")
+         until grep -q 'got end' /root/said; do sleep 0.1; done; {exec} touch /heard; }} | \
+         {program} attach -i {container} >/root/said && tail -n 1 /root/said"
     );
     assert_eq!(host.shell(&text).bound(BOUND).success().unwrap(), "got end\n");
     wait_until("the end of the container", BOUND, || {

@@ -36,7 +36,7 @@ impl Loader {
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
         let crilet = self.host.command(env!("CARGO_BIN_EXE_crilet")).args(arguments);
-        crilet.input(input).bound(Duration::from_secs(120)).output().unwrap()
+        crilet.input(input).bound(Duration::from_secs(300)).output().unwrap()
     }
 
     fn succeed(&self, arguments: &[&str], input: &[u8]) -> String {
@@ -187,7 +187,7 @@ fn a_root_file_system_becomes_an_image_that_runs() {
     assert_eq!(loaded, "docker.io/library/tiny:latest\n");
     loader.run_pod("tiny", "");
     let read = || loader.host.read("/root/logs/main.log").map_err(|error| format!("{error:#}"));
-    crilet_testkit::wait_until("the program's words", Duration::from_secs(30), || {
+    crilet_testkit::wait_until("the program's words", Duration::from_secs(120), || {
         let log = read()?;
         if log.ends_with(" stdout F hello in /bin\n") { Ok(()) } else { Err(log) }
     })

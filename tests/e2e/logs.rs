@@ -9,12 +9,15 @@ use crilet_testkit::{Host, Service, wait_until};
 
 use crate::support::{assert_contains, crilet, crilet_ends_with, host_with_containerd};
 
-pub(crate) const BOUND: Duration = Duration::from_secs(120);
+/// Far longer than anything takes, even on a busy machine.
+pub(crate) const BOUND: Duration = Duration::from_secs(240);
 pub(crate) const LOGS: &str = "/root/pod/log";
 
-/// Writes numbered lines to both streams, as fast as it can, until it is told to stop.
+/// Writes numbered lines to both streams, as fast as it can, until it is told to stop; and stays until it is
+/// told that its last line was seen.
 pub(crate) const WRITER: &str = "i=0; while [ ! -e /control/stop ]; do j=0; while [ $j -lt 500 ]; do \
-     echo out-$i; echo err-$i >&2; i=$((i+1)); j=$((j+1)); done; done; echo end-$i";
+     echo out-$i; echo err-$i >&2; i=$((i+1)); j=$((j+1)); done; done; echo end-$i; \
+     until [ -e /control/seen ]; do sleep 0.1; done";
 
 /// Brings up a pod `one` with a container `main` that runs this script.
 pub(crate) fn run_pod(host: &Host, script: &str, annotations: &str) {
@@ -31,6 +34,27 @@ pub(crate) fn run_pod(host: &Host, script: &str, annotations: &str) {
     );
     host.write("/root/pod/main.yaml", container).unwrap();
     crilet_ends_with(0, host, &["run", "/root/pod"]);
+}
+
+/// Has a writer stop, and lets it go once all that it wrote is in its log.
+///
+/// containerd's shim waits two seconds for what a process has written and then drops the rest
+/// (`pkg/process/init.go`, `delete`), which on a busy machine is not enough for what pipes hold.
+pub(crate) fn finish(host: &Host) {
+    host.write("/root/control/stop", "").unwrap();
+    let last = |stream: &str| {
+        let arguments = ["logs", "-o", "raw", "--tail", "1", "--stream", stream, "one"];
+        crilet_ends_with(0, host, &arguments).stdout
+    };
+    let number = |line: &str, kind: &str| line.trim_end().strip_prefix(kind)?.parse::<u64>().ok();
+    wait_until("the last lines", BOUND, || {
+        let (out, err) = (last("stdout"), last("stderr"));
+        let count = number(&out, "end-");
+        let is_whole = count.is_some() && count == number(&err, "err-").map(|number| number + 1);
+        if is_whole { Ok(()) } else { Err(format!("{out}{err}")) }
+    })
+    .unwrap();
+    host.write("/root/control/seen", "").unwrap();
 }
 
 pub(crate) fn spawn(host: &Host, arguments: &[&str]) -> Service {
@@ -115,7 +139,7 @@ fn rotate_and_follow(kills: usize) {
         seen.push_str(&rotator.log());
     }
     assert!(rotations(&seen) >= 200, "{} rotations", rotations(&seen));
-    host.write("/root/control/stop", "").unwrap();
+    finish(&host);
     for (name, follower) in [("quick", &mut quick), ("slow", &mut slow)] {
         await_file(&host, &format!("/root/{name}.done"));
         assert_eq!(host.read(format!("/root/{name}.status")).unwrap(), "0\n", "{}", follower.log());
@@ -162,7 +186,10 @@ fn a_full_disk_is_freed_and_the_container_goes_on() {
     let line = "x".repeat(400);
     run_pod(
         &host,
-        &format!("while [ ! -e /control/stop ]; do yes {line} | head -n 20000; done; echo end"),
+        &format!(
+            "while [ ! -e /control/stop ]; do yes {line} | head -n 20000; done; echo end; \
+             until [ -e /control/seen ]; do sleep 0.1; done"
+        ),
         "",
     );
     let directory: PathBuf = host.path(LOGS);
@@ -188,6 +215,7 @@ fn a_full_disk_is_freed_and_the_container_goes_on() {
         if last == "end\n" { Ok(()) } else { Err(last) }
     })
     .unwrap();
+    host.write("/root/control/seen", "").unwrap();
     rotator.kill().unwrap();
     crilet_ends_with(0, &host, &["log", "rotate", "--once"]);
     let left = host.shell(&format!("ls -l {LOGS}; df -k {LOGS}")).success().unwrap();

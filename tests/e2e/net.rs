@@ -40,7 +40,7 @@ fn a_configuration_that_containerd_has_not_noticed_is_found() {
     assert_contains(found["fix"].as_str().unwrap(), "touch /etc/cni/net.d/x; rm /etc/cni/net.d/x");
     // The fix that is told.
     host.shell("touch /etc/cni/net.d/x; rm /etc/cni/net.d/x").success().unwrap();
-    wait_until("containerd to notice the file", Duration::from_secs(20), || {
+    wait_until("containerd to notice the file", Duration::from_secs(120), || {
         unnoticed(&host).map_or(Ok(()), |found| Err(found.to_string()))
     })
     .unwrap();
@@ -51,7 +51,7 @@ fn a_configuration_that_containerd_has_not_noticed_is_found() {
 
     host.shell(&format!("rm {FILE}")).success().unwrap();
     let status = || crilet(&host, &["net", "snapshot"]).success().unwrap();
-    wait_until("containerd to have no network", Duration::from_secs(20), || {
+    wait_until("containerd to have no network", Duration::from_secs(120), || {
         let snapshot: Value = serde_json::from_str(&status()).unwrap();
         let loaded = &snapshot["loaded"];
         if loaded["networks"] == serde_json::json!([]) { Ok(()) } else { Err(loaded.to_string()) }

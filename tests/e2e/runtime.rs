@@ -6,11 +6,20 @@ use crilet_testkit::{
     Host, Images, Output, Place, Registry, RegistryOptions, Snapshot, wait_until,
 };
 
-const BOUND: Duration = Duration::from_secs(60);
+/// Far longer than anything takes, even on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 /// Every test names it so, for it is built once for all.
 const IMAGE: &str = "crilet.test/busybox:1";
 const STATE: &str = "/run/crilet/runtime";
 const SITE: &str = "http://192.0.2.1:8080/";
+
+/// A script that kills the process of a record, and waits until it is gone or nothing but its number is left.
+pub(crate) fn killed(record: &str) -> String {
+    format!(
+        "pid=$(jq .pid {record}); kill -9 $pid; \
+         while [ -e /proc/$pid/exe ] && [ -n \"$(readlink /proc/$pid/exe)\" ]; do sleep 0.05; done"
+    )
+}
 
 /// A host on which crilet is run.
 struct Crilet {
@@ -69,8 +78,7 @@ impl Crilet {
 
     /// Kills the process of a record below the state directory.
     fn kill(&self, record: &str) {
-        let script = format!("kill -9 $(jq .pid {STATE}/{record}.json)");
-        self.host.shell(&script).success().unwrap();
+        self.host.shell(&killed(&format!("{STATE}/{record}.json"))).success().unwrap();
     }
 
     fn status(&self, field: &str) -> String {
@@ -79,9 +87,23 @@ impl Crilet {
         status[field].to_string()
     }
 
-    fn processes(&self, pattern: &str) -> usize {
-        let list = self.host.command("ps").args(["ax", "-o", "args="]).success().unwrap();
-        list.lines().filter(|line| line.contains(pattern)).count()
+    /// Waits until there are so many processes with these words: who was one too many may be on its way out.
+    fn expect_processes(&self, pattern: &str, wanted: usize) {
+        wait_until(pattern, BOUND, || {
+            let list = self.host.command("ps").args(["ax", "-o", "args="]).success().unwrap();
+            let count = list.lines().filter(|line| line.contains(pattern)).count();
+            if count == wanted { Ok(()) } else { Err(list) }
+        })
+        .unwrap();
+    }
+
+    /// Waits until the runtime says so of itself.
+    fn expect_status(&self, field: &str, wanted: &str) {
+        wait_until(field, BOUND, || {
+            let status = self.status(field);
+            if status == wanted { Ok(()) } else { Err(status) }
+        })
+        .unwrap();
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -89,8 +111,7 @@ impl Crilet {
     }
 
     fn expect_same_as(&self, before: &Snapshot) {
-        let difference = before.difference(&self.snapshot());
-        assert!(difference.is_empty(), "{difference}");
+        self.host.await_same(before).unwrap();
     }
 }
 
@@ -171,12 +192,12 @@ fn a_killed_supervisor_is_replaced_and_there_are_never_two_containerds() {
     crilet.run(&["runtime", "up"]);
     crilet.run_site();
     crilet.kill("supervisor");
-    assert_eq!(crilet.status("supervised"), "false");
+    crilet.expect_status("supervised", "false");
     crilet.expect_site();
 
     crilet.run(&["runtime", "up"]);
     assert_eq!(crilet.status("supervised"), "true");
-    assert_eq!(crilet.processes("containerd --config"), 1);
+    crilet.expect_processes("containerd --config", 1);
     assert_eq!(crilet.status("pods"), "1");
     crilet.expect_site();
     crilet.run(&["runtime", "down"]);
@@ -191,7 +212,7 @@ fn down_clears_away_what_a_killed_runtime_left() {
     crilet.run_site();
     crilet.kill("supervisor");
     crilet.kill("containerd");
-    assert_eq!(crilet.processes("containerd-shim"), 1);
+    crilet.expect_processes("containerd-shim", 1);
     crilet.run(&["runtime", "down"]);
     crilet.expect_same_as(&before);
 }
@@ -201,10 +222,10 @@ fn several_ups_at_once_make_one_runtime() {
     let crilet = Crilet::new();
     let program = env!("CARGO_BIN_EXE_crilet");
     let script = format!("for i in 1 2 3 4; do {program} runtime up & done; wait");
-    crilet.host.shell(&script).bound(BOUND).success().unwrap();
+    crilet.host.shell(&script).bound(3 * BOUND).success().unwrap();
     assert_eq!(crilet.status("ready"), "true");
-    assert_eq!(crilet.processes("containerd --config"), 1);
-    assert_eq!(crilet.processes("runtime supervise"), 1);
+    crilet.expect_processes("containerd --config", 1);
+    crilet.expect_processes("runtime supervise", 1);
 }
 
 #[test]
@@ -259,7 +280,7 @@ fn what_keeps_containerd_from_starting_is_told() {
     assert_eq!(output.status, 1, "{output}");
     assert!(output.stderr.contains("containerd runs without its CRI plugin"), "{output}");
     assert!(output.stderr.contains("not a directory"), "{output}");
-    assert_eq!(crilet.processes("containerd"), 0);
+    crilet.expect_processes("containerd", 0);
     crilet.run(&["runtime", "down", "--purge"]);
     crilet.expect_same_as(&before);
 }
@@ -271,7 +292,11 @@ fn the_log_is_shown() {
     assert_eq!(none.status, 1, "{none}");
     assert!(none.stderr.contains("hint: `crilet runtime up`"), "{none}");
     crilet.run(&["runtime", "up"]);
-    let log = crilet.run(&["runtime", "logs"]).stdout;
-    assert!(log.contains("containerd successfully booted"), "{log}");
+    // containerd answers before it says so.
+    wait_until("the log", BOUND, || {
+        let log = crilet.run(&["runtime", "logs"]).stdout;
+        if log.contains("containerd successfully booted") { Ok(()) } else { Err(log) }
+    })
+    .unwrap();
     assert_eq!(crilet.run(&["runtime", "logs", "--tail", "2"]).stdout.lines().count(), 2);
 }

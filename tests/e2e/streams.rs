@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crilet_testkit::{Host, wait_until};
+use crilet_testkit::{Host, Terminal, wait_until};
 
 use crate::support::{assert_contains, crilet, crilet_ends_with, ends_with, host_with_containerd};
 
-const BOUND: Duration = Duration::from_secs(60);
+/// Far longer than anything takes, even on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 const CRILET: &str = env!("CARGO_BIN_EXE_crilet");
 
 /// Brings up a pod `one` with a container `main` that runs this script; more keys of its file.
@@ -22,10 +23,22 @@ fn run_pod(host: &Host, script: &str, more: &str) {
     crilet_ends_with(0, host, &["run", "/root/pod"]);
 }
 
+/// Waits until something in the pod listens on a port.
+pub(crate) fn await_listener(host: &Host, options: &[&str], port: u16) {
+    let listens = format!("grep -q ':{port:04X} [^ ]* 0A ' /proc/net/tcp /proc/net/tcp6");
+    wait_until("a listener in the pod", BOUND, || {
+        let looked =
+            crilet(host, &[&["exec"], options, &["one", "--", "sh", "-c", &listens]].concat());
+        let looked = looked.output().map_err(|error| format!("{error:#}"))?;
+        if looked.status == 0 { Ok(()) } else { Err(looked.to_string()) }
+    })
+    .unwrap();
+}
+
 /// What a script on the host says; `crilet` is crilet.
 fn script(host: &Host, text: &str) -> String {
     let script = format!("crilet() {{ {CRILET} \"$@\"; }}\n{text}");
-    host.shell(&script).bound(Duration::from_secs(120)).success().unwrap()
+    host.shell(&script).bound(5 * BOUND).success().unwrap()
 }
 
 #[test]
@@ -33,7 +46,8 @@ fn commands_and_terminals() {
     let (host, _containerd) = host_with_containerd();
     run_pod(
         &host,
-        "trap \"exit 5\" TERM; while read -r line; do echo got $line; [ $line = end ] && sleep 0.5 && exit 9; done; sleep 1000",
+        "trap \"exit 5\" TERM; while read -r line; do echo got $line; \
+         if [ $line = end ]; then until [ -e /heard ]; do sleep 0.1; done; exit 9; fi; done; sleep 1000",
         "stdin: true",
     );
     exit_codes(&host);
@@ -94,23 +108,29 @@ fn a_terminal(host: &Host) {
     let mut terminal = crilet(host, &["exec", "-it", "one", "sh"]).on_terminal(24, 80).unwrap();
     terminal.expect("# ").unwrap();
     assert!(terminal.is_raw().unwrap());
-    terminal.press("tty; stty size\r").unwrap();
+    terminal.press("tty\r").unwrap();
     terminal.expect("/dev/pts/").unwrap();
-    terminal.expect("24 80").unwrap();
+    expect_size(&mut terminal, "24 80");
     terminal.resize(40, 132).unwrap();
-    wait_until("the new size", BOUND, || {
-        terminal.press("stty size\r").map_err(|error| error.to_string())?;
-        let screen = terminal.screen();
-        if screen.contains("40 132") { Ok(()) } else { Err(screen) }
-    })
-    .unwrap();
-    // Ctrl-C is the command's.
-    terminal.press("echo st''art; sleep 1000\r").unwrap();
+    expect_size(&mut terminal, "40 132");
+    // Ctrl-C is the command's, which says itself that it runs: a shell that starts one may not have handed
+    // it the terminal yet.
+    terminal.press("sh -c 'echo st\"\"art; exec sleep 1000'\r").unwrap();
     terminal.expect("start\r\n").unwrap();
     terminal.press("\u{3}").unwrap();
     terminal.press("exit 42\r").unwrap();
     assert_eq!(terminal.end().unwrap(), 42, "{}", terminal.screen());
     assert!(!terminal.is_raw().unwrap(), "the terminal is as it was");
+}
+
+/// A size is told beside the keys: asked for at once, it may be the one before.
+pub(crate) fn expect_size(terminal: &mut Terminal, size: &str) {
+    wait_until(size, BOUND, || {
+        terminal.press("stty size\r").map_err(|error| error.to_string())?;
+        let screen = terminal.screen();
+        if screen.contains(size) { Ok(()) } else { Err(screen) }
+    })
+    .unwrap();
 }
 
 /// Keys, signals and a lost runtime leave the terminal as it was.
@@ -139,11 +159,11 @@ fn attached(host: &Host) {
     // containerd takes input before it gives output, so what is said at once may not be seen; and it
     // ends the output when the input does, so that is held open until the last words have come. And it
     // takes the end of standard error for the end of the input: last words of a process that ends at
-    // once may be in its log only, so this one stays a moment.
+    // once may be in its log only, so this one stays until they have been heard.
     let text = "touch /root/said\n\
                 { until grep -q got /root/said; do echo hello; sleep 0.1; done; echo end; \
-                until grep -q 'got end' /root/said; do sleep 0.1; done; } | \
-                crilet attach one >/root/said || echo $?\n\
+                until grep -q 'got end' /root/said; do sleep 0.1; done; crilet exec one touch /heard; \
+                while crilet exec one true 2>/dev/null; do :; done; } | crilet attach one >/root/said || echo $?\n\
                 tail -n 2 /root/said";
     assert_eq!(script(host, text), "9\ngot hello\ngot end\n");
     let over = crilet_ends_with(4, host, &["attach", "one"]);
@@ -158,6 +178,10 @@ const SERVERS: &str = "mkdir -p /www; head -c 3000000 /dev/urandom >/www/page; h
 fn ports() {
     let (host, _containerd) = host_with_containerd();
     run_pod(&host, SERVERS, "");
+    // The page is there before it is served.
+    for port in [8000, 7000] {
+        await_listener(&host, &[], port);
+    }
     let page = crilet_ends_with(0, &host, &["exec", "one", "sha256sum", "/www/page"]);
     let page = page.stdout.split_whitespace().next().unwrap().to_owned();
     refused(&host);
@@ -166,7 +190,7 @@ fn ports() {
     let log = wait_until("all ports", BOUND, || {
         forward.expect_running().map_err(|error| format!("{error:#}"))?;
         let log = forward.log();
-        if log.lines().count() == 6 { Ok(log) } else { Err(log) }
+        if log.matches('\n').count() == 6 { Ok(log) } else { Err(log) }
     })
     .unwrap();
     assert_contains(

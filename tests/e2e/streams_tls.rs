@@ -5,9 +5,13 @@ use std::time::Duration;
 use crilet_testkit::{Host, SystemContainerd, wait_until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use crate::support::{assert_contains, crilet, crilet_ends_with, ends_with};
+use crate::{
+    streams::await_listener,
+    support::{assert_contains, crilet, crilet_ends_with, ends_with},
+};
 
-const BOUND: Duration = Duration::from_secs(60);
+/// Far longer than anything takes, even on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 /// A name that the certificate is for beside the address.
 const NAME: &str = "streams.test";
 
@@ -101,7 +105,7 @@ fn commands(host: &Host) {
          cmp /root/sent /root/back && echo same",
         env!("CARGO_BIN_EXE_crilet")
     );
-    let same = host.shell(&text).bound(Duration::from_secs(120)).success().unwrap();
+    let same = host.shell(&text).bound(5 * BOUND).success().unwrap();
     assert_eq!(same, "same\n");
 }
 
@@ -153,6 +157,7 @@ fn as_crictl(host: &Host) {
 }
 
 fn ports(host: &Host) {
+    await_listener(host, &["--tls-ca", "/root/ca.pem"], 8000);
     let page = ["exec", "--tls-ca", "/root/ca.pem", "one", "sha256sum", "/www/page"];
     let page = crilet_ends_with(0, host, &page).stdout;
     let page = page.split_whitespace().next().unwrap();

@@ -21,7 +21,7 @@ fn manifests(text: &str) -> String {
 impl Node {
     fn apply(&self, text: &str) {
         let apply = self.host.command(env!("CARGO_BIN_EXE_crilet"));
-        let apply = apply.args(["apply", "-f", "-", "--wait", "--timeout", "5m", "--set", "many"]);
+        let apply = apply.args(["apply", "-f", "-", "--wait", "--timeout", "12m", "--set", "many"]);
         let applied = apply.input(manifests(text)).bound(BOUND * 6).output().unwrap();
         assert_eq!(applied.status, 0, "{applied}\n{}", self.daemon.log());
     }
@@ -47,7 +47,7 @@ fn a_hundred_pods_are_applied_edited_and_deleted() {
         .unwrap();
     }
     let delete = node.host.command(env!("CARGO_BIN_EXE_crilet"));
-    let delete = delete.args(["delete", "-f", "-", "--timeout", "5m"]).input(manifests("second"));
+    let delete = delete.args(["delete", "-f", "-", "--timeout", "12m"]).input(manifests("second"));
     let deleted = delete.bound(BOUND * 6).output().unwrap();
     assert_eq!(deleted.status, 0, "{deleted}\n{}", node.daemon.log());
     node.expect_gone();

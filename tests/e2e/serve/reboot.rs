@@ -6,11 +6,21 @@ use super::{Node, serve};
 /// Ends all that a reboot ends on a host of the test kit: every process but the first one and this,
 /// what is mounted for pods, their namespaces, bridge, rules and control groups, and all below `/run`.
 const POWER_CUT: &str = "
-for pid in $(ls /proc | grep '^[0-9]*$'); do
-  # Threads of the kernel are not seen from in here; the first process is the host itself.
-  [ $pid -eq 1 ] || [ $pid -eq $$ ] || [ $pid -eq $PPID ] || kill -9 $pid 2>/dev/null || true
+# Until nobody is left: whoever was not killed yet may have started another one. Threads of the kernel are
+# not seen from in here; the first process is the host itself.
+look() {
+  left=
+  for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    [ $pid -eq 1 ] || [ $pid -eq $$ ] || [ $pid -eq $PPID ] || ! [ -e $process ] || left=\"$left $pid\"
+  done
+}
+turn=0
+while look && [ -n \"$left\" ]; do
+  kill -9 $left 2>/dev/null || true
+  turn=$((turn+1)); [ $turn -lt 600 ] || { echo left: $left; exit 1; }
+  sleep 0.1
 done
-sleep 0.2
 for kind in /run/crilet/ /var/lib/crilet/ /run/netns/cni- /var/run/netns/cni- /run/containerd; do
   awk -v kind=$kind 'index($2, kind) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount -l
 done

@@ -1,6 +1,8 @@
 //! The daemon is killed at each named step of a pod's start and of its end. Another one finishes
 //! what was begun: nothing is missing, nothing is there twice, nothing is left.
 
+use crilet_testkit::wait_until;
+
 use super::{BOUND, IMAGE, Node, PODS, serve};
 
 /// The steps of a start, in their order.
@@ -96,7 +98,11 @@ fn killed_at_any_step_a_start_and_an_end_are_finished_by_the_next_daemon() {
         node.replace_daemon(None);
         node.expect_gone();
     }
-    let left = node.sh("find /var/lib/crilet/pods /run/crilet/pods -mindepth 1");
-    assert_eq!(left, "", "files of the pod are left");
+    // Its files go last.
+    wait_until("the end of the pod's files", BOUND, || {
+        let left = node.sh("find /var/lib/crilet/pods /run/crilet/pods -mindepth 1");
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .unwrap();
     node.end();
 }
