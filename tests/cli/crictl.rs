@@ -96,6 +96,24 @@ fn help_shows_every_command_and_option() {
 }
 
 #[test]
+fn help_is_a_command_that_has_help() {
+    let bed = Bed::with_app();
+    let outcomes = [
+        (0, "help help"),
+        (0, "ps h help"),
+        (1, "help --nope"),
+        (1, "ps help --nope"),
+        (3, "help help ps"),
+        (3, "ps help ps"),
+    ]
+    .map(|(code, arguments)| shown(&ends_with(code, crictl(&bed, arguments).run())));
+    insta::assert_snapshot!("help_help", outcomes.join("\n"));
+    let told = |arguments: &str| ends_with(0, crictl(&bed, arguments).run()).stdout;
+    assert_eq!(told("help -h ps"), told("ps --help"));
+    assert_eq!(told("help --help"), told("--help"));
+}
+
+#[test]
 fn tables_and_ids() {
     let (bed, pod, container) = one_pod();
     for (name, arguments) in [
@@ -282,7 +300,11 @@ fn the_configuration_is_edited_in_place() {
     let broken = ends_with(1, crictl(&bed, "ps").run());
     assert!(broken.stderr.contains("Config option 'nope' is not valid"), "{broken}");
     let missing = crictl(&bed, "ps").env("CRI_CONFIG_FILE", bed.path("missing.yaml")).run();
-    assert!(ends_with(1, missing).stderr.contains("no such file"));
+    let missing = ends_with(1, missing);
+    assert!(
+        missing.stderr.contains("there is no file \\\"") && missing.stderr.contains("no such file"),
+        "{missing}"
+    );
 }
 
 #[test]

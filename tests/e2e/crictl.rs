@@ -116,6 +116,7 @@ fn nothing_is_meant_by_an_empty_word(host: &Host) {
         assert_eq!(refused.stdout, "", "{refused}");
         assert_contains(&refused.stderr, error);
     }
+    assert_contains(&quietly(host, &["runp", ""]), "crictl runp - ");
     assert_eq!(quietly(host, &["images", "-q"]), before);
     for verb in ["inspect", "images"] {
         crilet_ends_with(4, host, &[verb, ""]);

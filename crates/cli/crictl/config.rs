@@ -38,6 +38,10 @@ pub(super) fn load(global: &Parsed) -> Result<Config> {
         Err(Missing::NotFound) => {
             let own = std::env::current_exe().unwrap_or_default();
             let beside = own.with_file_name("crictl.yaml");
+            if global.is_set("config") {
+                let (named, beside) = (named.display().to_string(), beside.display().to_string());
+                log(Level::Warning, &format!("there is no file {named:?}, trying {beside:?}"));
+            }
             read(&beside).map_err(|missing| (beside, missing))
         }
         other => other.map_err(|missing| (named.to_owned(), missing)),

@@ -68,8 +68,13 @@ fn since(text: &str) -> Result<Option<i64>> {
     if text.is_empty() {
         return Ok(None);
     }
-    if let Some(ago) = flags::duration(text) {
+    // Docker's reading: a mere 0 is a point in time, and dates may have a zone.
+    if let Some(ago) = flags::duration(text).filter(|_| text != "0") {
         return Ok(Some(crate::values::now().saturating_sub(ago)));
+    }
+    let utc = text.strip_suffix('Z').and_then(|date| date.parse::<jiff::civil::Date>().ok());
+    if let Some(day) = utc.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok()) {
+        return Ok(i64::try_from(day.timestamp().as_nanosecond()).ok());
     }
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..9e9).contains(seconds));
     if let Some(seconds) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
@@ -270,5 +275,18 @@ mod tests {
         assert!(crate::values::now() - ago >= 42 * 60 * 1_000_000_000);
         assert!(since("soon").is_err());
         assert!(since("").unwrap().is_none());
+    }
+
+    #[test]
+    fn points_in_time_are_read_as_docker_reads_them() {
+        let seconds = |text: &str| since(text).unwrap_or_default().map(|at| at / 1_000_000_000);
+        assert_eq!(seconds("0"), Some(0));
+        assert_eq!(seconds("1767323045.5"), Some(1_767_323_045));
+        assert_eq!(seconds("2026-01-02Z"), Some(1_767_312_000));
+        assert_eq!(seconds("2026-01-02T00:00:00Z"), Some(1_767_312_000));
+        let now = crate::values::now() / 1_000_000_000;
+        assert!(seconds("0s").is_some_and(|at| at >= now), "a time before now, which goes on");
+        assert_eq!(seconds(""), None);
+        assert!(since("2026-01-02ZZ").is_err());
     }
 }

@@ -46,6 +46,9 @@ fn read_pod(path: &str) -> Result<v1::PodSandboxConfig> {
 
 pub(super) async fn run_pod(call: &Call) -> Result<()> {
     let [path] = call.line.arguments.as_slice() else { return Err(Fail::Help) };
+    if path.is_empty() {
+        return Err(Fail::Help);
+    }
     let client = reach::client_with(call, "cancel-timeout").await?;
     let pod = read_pod(path)?;
     let id = client.run_pod_sandbox(pod, call.line.text("runtime")).await;

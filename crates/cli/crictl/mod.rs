@@ -146,7 +146,7 @@ async fn dispatch(line: &[String]) -> Result<()> {
     let config = config::load(&global)?;
     let Some((name, rest)) = global.arguments.split_first() else { return print(&help()) };
     if matches!(name.as_str(), "help" | "h") {
-        return help_for(rest);
+        return help_for("", &help(), rest, commands::find);
     }
     let command = commands::find(name).ok_or_else(|| Fail::no_topic(name))?;
     let path = format!("{NAME} {}", command.name());
@@ -169,13 +169,7 @@ async fn command_line(
     }
     if let Some((first, rest)) = call.line.arguments.split_first() {
         if matches!(first.as_str(), "help" | "h") {
-            return match rest.first() {
-                None => print(&shown),
-                Some(topic) => match command.command(topic) {
-                    Some(inner) => print(&flags::command_help(&format!("{path} {topic}"), inner)),
-                    None => Err(Fail::no_topic(topic)),
-                },
-            };
+            return help_for(path, &shown, rest, |topic| command.command(topic));
         }
         if let Some(inner) = command.command(first) {
             return schema(inner, &format!("{path} {first}"), rest);
@@ -251,13 +245,32 @@ fn help() -> String {
     flags::app_help(GLOBAL, COMMANDS, VERSION)
 }
 
-fn help_for(topics: &[String]) -> Result<()> {
-    let Some(topic) = topics.first() else { return print(&help()) };
-    if matches!(topic.as_str(), "-h" | "-help" | "--help") {
-        return print(&help());
+/// The command `help` of what is called by this path, the whole by none: shows what `shown` is, or the
+/// help of one of its commands, which `help` is, too.
+fn help_for(
+    path: &str,
+    shown: &str,
+    line: &[String],
+    find: impl Fn(&str) -> Option<&'static Command>,
+) -> Result<()> {
+    let own = format!("{path} help");
+    let line = flags::parse(&[], false, line, &connect::text_variable)
+        .or_else(|error| misused(error, &flags::help_help(&own, true)))?;
+    let mut topics = line.arguments.iter().map(String::as_str).peekable();
+    let mut is_about_itself = false;
+    while topics.next_if(|topic| matches!(*topic, "help" | "h")).is_some() {
+        is_about_itself = true;
     }
-    let command = commands::find(topic).ok_or_else(|| Fail::no_topic(topic))?;
-    print(&flags::command_help(&format!("{NAME} {}", command.name()), command))
+    match (topics.next(), is_about_itself) {
+        (None, false) => print(shown),
+        (None, true) => print(&flags::help_help(&own, false)),
+        (Some(topic), true) => Err(Fail::no_topic(topic)),
+        (Some(topic), false) => {
+            let command = find(topic).ok_or_else(|| Fail::no_topic(topic))?;
+            let path = if path.is_empty() { NAME } else { path };
+            print(&flags::command_help(&format!("{path} {}", command.name()), command))
+        }
+    }
 }
 
 /// Shows help on stdout, and what is wrong with the line on both, as crictl does.

@@ -56,6 +56,21 @@ pub fn command_help(path: &str, command: &Command) -> String {
     help
 }
 
+/// The help of the command `help` that is called by this path, which crictl takes for one of itself when its
+/// line is wrong.
+pub fn help_help(path: &str, with_commands: bool) -> String {
+    let (_, usage) = help_command();
+    let commands = match with_commands {
+        true => format!("\nCOMMANDS:\n{}", rows(&[help_command()])),
+        false => String::new(),
+    };
+    format!(
+        "NAME:\n   {path} - {usage}\n\nUSAGE:\n   {path} [command options] [command]\n{commands}\n\
+         OPTIONS:\n{}",
+        rows(&[flag_row(&HELP)])
+    )
+}
+
 fn help_command() -> (String, String) {
     ("help, h".to_owned(), "Shows a list of commands or help for one command".to_owned())
 }

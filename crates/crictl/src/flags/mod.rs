@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use help::{app_help, command_help};
+pub use help::{app_help, command_help, help_help};
 
 /// A command, or a command of a command.
 #[derive(Debug)]
