@@ -368,6 +368,7 @@ impl CliError {
             Self::NothingNamed { .. } => {
                 Some("`crilet ps --all` lists every pod, `crilet images` every image".to_owned())
             }
+            Self::Listen { address, cause } => crate::port_forward::hint(*address, cause),
             Self::NoScreen => Some("`crilet stats` prints a table anywhere".to_owned()),
             Self::NoTerminal => Some("leave out --tty where input comes from elsewhere".to_owned()),
             Self::NoContainerPath { .. } => {

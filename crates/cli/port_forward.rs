@@ -254,6 +254,22 @@ async fn carry(stream: TcpStream, forwarder: Arc<Forwarder>, port: u16) {
     }
 }
 
+/// What can be done about a local port that cannot be had.
+pub(crate) fn hint(address: SocketAddr, cause: &io::Error) -> Option<String> {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => Some(format!(
+            "ports below 1024 are for root (or CAP_NET_BIND_SERVICE): take another local port, such as \
+             {}:PORT",
+            8000 + u32::from(address.port())
+        )),
+        io::ErrorKind::AddrInUse => Some(
+            "something else listens there: LOCAL:PORT takes another local port, 0 a free one"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

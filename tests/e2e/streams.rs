@@ -238,6 +238,21 @@ fn refused(host: &Host) {
     }
     let none = crilet_ends_with(4, host, &["port-forward", "none", "80"]);
     assert_contains(&none.stderr, "no pod `none`");
+    // Who may not have a local port, and who comes too late for it.
+    let poor = host.command("setpriv").args(["--bounding-set", "-net_bind_service", CRILET]);
+    let poor = ends_with(1, poor.args(["port-forward", "one", "80:8000"]));
+    assert_contains(&poor.stderr, "failed to listen on 127.0.0.1:80: Permission denied");
+    assert_contains(&poor.stderr, "hint: ports below 1024 are for root");
+    assert_contains(&poor.stderr, "such as 8080:PORT");
+    let first = crilet(host, &["port-forward", "one", "7777:8000"]).spawn().unwrap();
+    wait_until("a port", BOUND, || match first.log() {
+        log if log.contains("Forwarding") => Ok(()),
+        log => Err(log),
+    })
+    .unwrap();
+    let late = crilet_ends_with(1, host, &["port-forward", "one", "7777:8000"]);
+    assert_contains(&late.stderr, "Address already in use");
+    assert_contains(&late.stderr, "hint: something else listens there");
 }
 
 /// The same by the runtime's own streams, as on a machine whose namespaces are elsewhere.
