@@ -283,17 +283,20 @@ fn files() {
     script(
         &host,
         "mkdir -p /root/tree/sub && cd /root/tree && echo text >sub/file && chown 7:8 sub/file\n\
-         chmod 4750 sub/file && ln -s sub/file link && ln -s /etc/passwd absolute && mkfifo fifo\n\
+         chmod 4750 sub/file && ln sub/file hard && ln -s sub/file link && ln -s /etc/passwd absolute && mkfifo fifo\n\
          truncate -s 1G sparse && echo end >>sparse && touch -d 2001-02-03T04:05:06Z sub/file sub",
     );
     cp(0, "/root/tree", "one:/tree");
     cp(0, "one/main:/tree", "/root/back");
     let same = "cd /root; for d in tree back; do (cd $d; find . -printf '%P %y %U:%G %l %T@\\n' | sort \
                 | grep -v '^ '); done | sort | uniq -u; cmp tree/sparse back/sparse; du -k back/sparse | \
-                cut -f1; stat -c %a tree/sub/file back/sub/file";
+                cut -f1; stat -c %a tree/sub/file back/sub/file; stat -c %h back/hard";
     let told = script(&host, same);
     let lines: Vec<&str> = told.lines().collect();
-    let [blocks, inside, outside] = lines[..] else { panic!("differences: {told}") };
+    let [blocks, inside, outside, names] = lines[..] else { panic!("differences: {told}") };
+    assert_eq!(names, "2", "hard links stay linked");
+    let names = crilet_ends_with(0, &host, &["exec", "one", "stat", "-c", "%h", "/tree/hard"]);
+    assert_eq!(names.stdout, "2\n", "within the container, too");
     assert!(blocks.parse::<u32>().unwrap() < 1024, "{blocks} KiB of holes were filled");
     assert_eq!((inside, outside), ("4750", "750"), "what raises privileges stays inside");
     // Into a directory, as a name, contents only, over what is there.

@@ -1,6 +1,7 @@
 //! Trees as tar archives, and back.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read, Write},
     os::fd::{AsFd, OwnedFd},
@@ -12,7 +13,7 @@ use tar::{Archive, Builder, Entry, EntryType, Header};
 
 use super::{
     Copied, FileError, Options, Root,
-    node::{Attributes, Kind, Node, Place, write_sparse},
+    node::{Attributes, Identity, Kind, Node, Place, write_sparse},
     root::{open_beneath, reopen},
     tree::{existing_directory, find, name, names, not_too_deep},
 };
@@ -38,7 +39,8 @@ pub fn pack(
     let own = name(source).map_or_else(|| PathBuf::from("."), PathBuf::from);
     let within = if contents { PathBuf::from(".") } else { own };
     let builder = Builder::new(output);
-    let mut packer = Packer { root, depth: 0, builder, copied: Copied::default() };
+    let (firsts, copied) = (HashMap::new(), Copied::default());
+    let mut packer = Packer { root, depth: 0, builder, firsts, copied };
     packer.node(&node, source, &within)?;
     packer.builder.finish().map_err(write)?;
     let mut output = packer.builder.into_inner().map_err(write)?;
@@ -58,14 +60,20 @@ struct Packer<'a, W: Write> {
     root: &'a Root,
     depth: usize,
     builder: Builder<W>,
+    /// Under which name a file with several stands in the archive.
+    firsts: HashMap<Identity, PathBuf>,
     copied: Copied,
 }
 
 impl<W: Write> Packer<'_, W> {
     fn node(&mut self, node: &Node, source: &Path, within: &Path) -> Result<(), FileError> {
         let mut header = self.header(node);
-        match node.kind {
-            Kind::File if node.size == 0 => {
+        match (node.kind, self.firsts.get(&node.identity)) {
+            (Kind::File, Some(first)) => {
+                header.set_entry_type(EntryType::Link);
+                self.builder.append_link(&mut header, within, first).map_err(write)?;
+            }
+            (Kind::File, None) if node.size == 0 => {
                 // Files of /proc do not tell how long they are.
                 let mut data = Vec::new();
                 let failed = |cause| FileError::io("read", source, cause);
@@ -75,14 +83,14 @@ impl<W: Write> Packer<'_, W> {
                 self.builder.append_data(&mut header, within, data.as_slice()).map_err(write)?;
                 self.copied.bytes += size;
             }
-            Kind::File => {
+            (Kind::File, None) => {
                 header.set_size(node.size);
                 // A file that shrinks meanwhile is filled up: its size was written before.
                 let mut data = node.open(source)?.chain(io::repeat(0)).take(node.size);
                 self.builder.append_data(&mut header, within, &mut data).map_err(write)?;
                 self.copied.bytes += node.size;
             }
-            Kind::Directory => {
+            (Kind::Directory, _) => {
                 let directory = within.join("");
                 self.builder.append_data(&mut header, directory, io::empty()).map_err(write)?;
                 let open = node.open(source)?;
@@ -97,17 +105,20 @@ impl<W: Write> Packer<'_, W> {
                 }
                 self.depth -= 1;
             }
-            Kind::Link => {
+            (Kind::Link, _) => {
                 let target = node.target(source)?;
                 self.builder.append_link(&mut header, within, target).map_err(write)?;
             }
-            Kind::Fifo => {
+            (Kind::Fifo, _) => {
                 self.builder.append_data(&mut header, within, io::empty()).map_err(write)?;
             }
-            Kind::Other => {
+            (Kind::Other, _) => {
                 self.copied.skipped.push(source.to_owned());
                 return Ok(());
             }
+        }
+        if node.has_other_names() {
+            self.firsts.entry(node.identity).or_insert_with(|| within.to_owned());
         }
         self.copied.entries += 1;
         Ok(())

@@ -14,13 +14,13 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{AtFlags, OFlag, openat, readlinkat, renameat},
+    fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat, renameat},
     libc,
     sys::{
         stat::{FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, mkdirat, mknodat, utimensat},
         time::TimeSpec,
     },
-    unistd::{Gid, Uid, UnlinkatFlags, Whence, fchownat, lseek, symlinkat, unlinkat},
+    unistd::{Gid, Uid, UnlinkatFlags, Whence, fchownat, linkat, lseek, symlinkat, unlinkat},
 };
 use xattr::FileExt as _;
 
@@ -49,14 +49,19 @@ pub(super) struct Attributes {
     pub(super) extended: Vec<(OsString, Vec<u8>)>,
 }
 
+/// Device and number of a file.
+pub(super) type Identity = (u64, u64);
+
 /// An entry that was looked at and not opened.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) handle: OwnedFd,
     pub(super) kind: Kind,
     pub(super) size: u64,
-    /// Device and number: of no two entries the same.
-    pub(super) identity: (u64, u64),
+    /// Device and number: of no two files the same.
+    pub(super) identity: Identity,
+    /// How many names it has.
+    pub(super) names: u64,
     pub(super) attributes: Attributes,
 }
 
@@ -70,7 +75,13 @@ impl Node {
             attributes.extended = extended(&handle);
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok(Self { handle, kind, size, identity: (stat.st_dev, stat.st_ino), attributes })
+        let (identity, names) = ((stat.st_dev, stat.st_ino), stat.st_nlink);
+        Ok(Self { handle, kind, size, identity, names, attributes })
+    }
+
+    /// Whether it is a file that may have another name in the same tree.
+    pub(super) fn has_other_names(&self) -> bool {
+        self.kind == Kind::File && self.names > 1
     }
 
     /// Looks at an entry of a directory.
@@ -201,6 +212,18 @@ impl Place<'_> {
         let opened = reopen(&there.handle, OFlag::O_WRONLY | OFlag::O_TRUNC);
         let mut file = File::from(opened.map_err(|cause| self.failed("open", cause))?);
         fill(&mut file).map_err(|cause| FileError::io("write", path, cause))
+    }
+
+    /// Puts another name of a file, which was opened without effect.
+    pub(super) fn another_name(&self, of: &OwnedFd) -> Result<(), FileError> {
+        self.not_special()?;
+        // As link(2) has it for files without a name of ours.
+        let file = format!("/proc/self/fd/{}", of.as_raw_fd());
+        let flag = AtFlags::AT_SYMLINK_FOLLOW;
+        let (name, ()) =
+            self.beside(|name| linkat(AT_FDCWD, file.as_str(), self.directory, name, flag))?;
+        let guard = Unfinished { directory: self.directory, name: Some(&name) };
+        guard.finish(self.name).map_err(|cause| self.failed("put", cause))
     }
 
     /// Puts a symbolic link.

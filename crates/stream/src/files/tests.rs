@@ -202,6 +202,48 @@ fn archives_go_there_and_back() {
     assert!(matches!(error, FileError::Archive { doing: "read", .. }), "{error:?}");
 }
 
+/// A file with several names in a tree has them in the copy, over what was there, and in an archive.
+#[test]
+fn several_names_of_a_file_stay_together() {
+    let (outer, root) = container();
+    let tree = outer.path().join("root/tree");
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    fs::write(tree.join("one"), "text").unwrap();
+    fs::write(tree.join("other"), "text").unwrap();
+    // One name is outside of what is copied.
+    fs::hard_link(tree.join("other"), outer.path().join("root/elsewhere")).unwrap();
+    for name in ["sub/two", "three"] {
+        fs::hard_link(tree.join("one"), tree.join(name)).unwrap();
+    }
+    let looked_at = |tree: &Path| {
+        let number = |name: &str| fs::metadata(tree.join(name)).unwrap().ino();
+        let numbers = ["one", "sub/two", "three"].map(number);
+        assert!(numbers.iter().all(|one| *one == numbers[0]), "{numbers:?}");
+        assert_ne!(number("other"), numbers[0]);
+        assert_eq!(fs::metadata(tree.join("one")).unwrap().nlink(), 3);
+        assert_eq!(fs::metadata(tree.join("other")).unwrap().nlink(), 1);
+        assert_eq!(fs::read_to_string(tree.join("sub/two")).unwrap(), "text");
+        let names = fs::read_dir(tree).unwrap().flatten().count();
+        assert_eq!(names, 4, "nothing is left");
+    };
+    let to = outer.path().join("to");
+    fs::create_dir(&to).unwrap();
+    for _ in 0..2 {
+        let copied = out(&root, "/tree/.", &to, Options::default()).unwrap();
+        assert_eq!((copied.entries, copied.bytes), (5, 8));
+        looked_at(&to);
+    }
+    copy((&Root::of_host(), &to), (&root, Path::new("/back")), Options::default()).unwrap();
+    looked_at(&outer.path().join("root/back"));
+    let mut archive = Vec::new();
+    let packed = pack((&root, Path::new("/tree")), &mut archive, Options::default()).unwrap();
+    assert_eq!((packed.entries, packed.bytes), (6, 8));
+    let apart = outer.path().join("apart");
+    fs::create_dir(&apart).unwrap();
+    unpack(archive.as_slice(), (&Root::of_host(), &apart), Options::default()).unwrap();
+    looked_at(&apart.join("tree"));
+}
+
 #[test]
 fn archives_cannot_lead_out() {
     let (outer, _) = container();

@@ -1,6 +1,7 @@
 //! From one tree into another.
 
 use std::{
+    collections::HashMap,
     ffi::{OsStr, OsString},
     fs::{self, File},
     io,
@@ -8,15 +9,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::{errno::Errno, fcntl::OFlag};
+use nix::{errno::Errno, fcntl::OFlag, sys::stat::fstat};
 
 use super::{
     Copied, FileError, Options, Root,
-    node::{Attributes, Kind, Node, Place, copy_sparse},
+    node::{Attributes, Identity, Kind, Node, Place, copy_sparse},
     root::reopen,
 };
 
-/// Copies a file, a link or a directory with all that is in it.
+/// Copies a file, a link or a directory with all that is in it. Files that have several names in it have
+/// them in the copy, too.
 ///
 /// As with docker: into a destination that is a directory under the source's name, else as the
 /// destination, whose directory must be there. A source that ends in `/.` means what is in it.
@@ -29,7 +31,8 @@ pub fn copy(
     options: Options,
 ) -> Result<Copied, FileError> {
     let (node, contents) = find(from, source, options.follow)?;
-    let mut copier = Copier { from, to, options, depth: 0, copied: Copied::default() };
+    let (firsts, copied) = (HashMap::new(), Copied::default());
+    let mut copier = Copier { from, to, options, depth: 0, firsts, copied };
     if contents {
         let directory = existing_directory(to, destination)?;
         not_within(&directory, &node, source, destination)?;
@@ -152,6 +155,8 @@ struct Copier<'a> {
     to: &'a Root,
     options: Options,
     depth: usize,
+    /// Where the first name of a file with several was put, and what it is there.
+    firsts: HashMap<Identity, (PathBuf, Identity)>,
     copied: Copied,
 }
 
@@ -159,9 +164,17 @@ impl Copier<'_> {
     fn node(&mut self, node: &Node, source: &Path, place: Place<'_>) -> Result<(), FileError> {
         let attributes = self.attributes(&node.attributes);
         match node.kind {
+            Kind::File if self.is_linked(node, place) => {}
             Kind::File => {
-                let file = node.open(source)?;
-                self.copied.bytes += place.file(&attributes, |to| copy_sparse(&file, to))?;
+                let (file, mut made) = (node.open(source)?, None);
+                self.copied.bytes += place.file(&attributes, |to| {
+                    let stat = fstat(&*to)?;
+                    made = Some((stat.st_dev, stat.st_ino));
+                    copy_sparse(&file, to)
+                })?;
+                if let Some(made) = made.filter(|_| node.has_other_names()) {
+                    self.firsts.insert(node.identity, (place.path.to_owned(), made));
+                }
             }
             Kind::Directory => {
                 let directory = place.directory()?;
@@ -177,6 +190,15 @@ impl Copier<'_> {
         }
         self.copied.entries += 1;
         Ok(())
+    }
+
+    /// Puts a file whose other name was put before as another name of that; tells whether it did. Where the
+    /// one is not what it was, or cannot be linked to, the other is a file of its own.
+    fn is_linked(&self, node: &Node, place: Place<'_>) -> bool {
+        let Some((path, made)) = self.firsts.get(&node.identity) else { return false };
+        let Ok(handle) = self.to.open(path, OFlag::O_NOFOLLOW) else { return false };
+        let Ok(first) = Node::of(handle, path) else { return false };
+        first.identity == *made && place.another_name(&first.handle).is_ok()
     }
 
     fn contents(
