@@ -22,7 +22,7 @@ impl Node {
     fn apply(&self, text: &str) {
         let apply = self.host.command(env!("CARGO_BIN_EXE_crilet"));
         let apply = apply.args(["apply", "-f", "-", "--wait", "--timeout", "12m", "--set", "many"]);
-        let applied = apply.input(manifests(text)).bound(BOUND * 6).output().unwrap();
+        let applied = apply.input(manifests(text)).bound(BOUND * 8).output().unwrap();
         assert_eq!(applied.status, 0, "{applied}\n{}", self.daemon.log());
     }
 }
@@ -48,7 +48,7 @@ fn a_hundred_pods_are_applied_edited_and_deleted() {
     }
     let delete = node.host.command(env!("CARGO_BIN_EXE_crilet"));
     let delete = delete.args(["delete", "-f", "-", "--timeout", "12m"]).input(manifests("second"));
-    let deleted = delete.bound(BOUND * 6).output().unwrap();
+    let deleted = delete.bound(BOUND * 8).output().unwrap();
     assert_eq!(deleted.status, 0, "{deleted}\n{}", node.daemon.log());
     node.expect_gone();
     node.end();

@@ -60,7 +60,7 @@ while True:
         pod => bed.host.command("ip").args(["netns", "exec", pod, program]),
     };
     let service = inside("python3").args(["-c", &script]).spawn().unwrap();
-    wait_until("the server", Duration::from_secs(20), || {
+    wait_until("the server", Duration::from_secs(100), || {
         let seen = inside("ss").args(["-Hltn", &format!("sport = {port}")]).success().unwrap();
         if seen.is_empty() { Err("not listening".to_owned()) } else { Ok(()) }
     })

@@ -91,7 +91,7 @@ impl Node {
     pub(crate) fn end(&self, pod: &str) {
         let outer = self.bed.in_pod(pod, "cat /sys/class/net/eth0/iflink");
         self.bed.sh(&format!("ip netns delete {pod}"));
-        wait_until("the pod's link to go", Duration::from_secs(30), || {
+        wait_until("the pod's link to go", Duration::from_secs(100), || {
             // One listing: a file of a link may go while the shell reads others.
             let links = self.bed.sh("ip -o link | cut -d: -f1");
             let is_there = links.lines().any(|index| index == outer.trim());

@@ -377,7 +377,7 @@ while True:
     s.sendto(b'heard', s.recvfrom(9)[1])";
     let server = bed.host.command("ip").args(["netns", "exec", "one", "python3", "-c", script]);
     let _server = server.spawn().unwrap();
-    wait_until("the server", Duration::from_secs(20), || {
+    wait_until("the server", Duration::from_secs(100), || {
         let seen = bed.in_pod("one", "ss -Hlun sport = 53");
         if seen.is_empty() { Err("not there".to_owned()) } else { Ok(()) }
     })

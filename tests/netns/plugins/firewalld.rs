@@ -12,7 +12,7 @@ use super::{
 
 const BUS: &str = "unix:path=/run/test-bus";
 /// How long the bus, and firewalld, may take to be there.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(100);
 /// A bus on which root may do everything, as distributions have it for firewalld.
 const BUS_CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">

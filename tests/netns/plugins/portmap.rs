@@ -41,7 +41,7 @@ while True:
         "" => String::new(),
         pod => format!("ip netns exec {pod} "),
     };
-    crilet_testkit::wait_until("the server", std::time::Duration::from_secs(10), || {
+    crilet_testkit::wait_until("the server", std::time::Duration::from_secs(100), || {
         let listening = bed.sh(&format!("{look}ss -Hltn sport = {port}"));
         if listening.is_empty() { Err("not listening".to_owned()) } else { Ok(()) }
     })

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// How long a server may take to listen.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(100);
 /// Flows of others that are there.
 const CROWD: usize = 100_000;
 
