@@ -158,6 +158,8 @@ impl Trail {
         self.look_here()?;
         let Some(successor) = self.log.directory().successor() else { return Ok(()) };
         if successor.meta(self.log.name())?.is_some_and(|live| live.is_file) {
+            // What the one before got since it was looked at. It gets no more: the runtime writes there.
+            self.look_here()?;
             self.log = LogFile::new(Arc::new(successor), self.log.name());
             // All of its files were made after those of the one before.
             (self.newest, self.moved) = (None, true);
