@@ -67,8 +67,8 @@ struct ImportArgs {
     /// Directory in which the program starts
     #[arg(long, value_name = "DIRECTORY", default_value = "/")]
     workdir: String,
-    /// User, by name or number, that runs the program
-    #[arg(long, value_name = "USER[:GROUP]", default_value = "")]
+    /// User, by name or number, that runs the program; root without
+    #[arg(long, value_name = "USER[:GROUP]", default_value = "", hide_default_value = true)]
     user: String,
 }
 

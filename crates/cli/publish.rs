@@ -24,7 +24,10 @@ pub(crate) struct PublishArgs {
 
 /// Options of `crilet unpublish`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true))]
+#[command(
+    group = ArgGroup::new("which").required(true),
+    override_usage = "crilet unpublish [OPTIONS] <POD> <PORT|--all>"
+)]
 pub(crate) struct UnpublishArgs {
     /// Pod: NAME, NAMESPACE/NAME, an id or its beginning
     #[arg(value_name = "POD")]

@@ -46,9 +46,9 @@ use crate::{
 /// Options of `crilet top`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Keys: j k, arrows, PgUp PgDn, g G move; s or < > choose the column to sort by, r turns \
-                        it around; / filters by name, Esc takes that back; Tab shows containers only; q or \
-                        Ctrl-C leaves."
+    after_help = "Keys: j k, arrows, PgUp PgDn, g G move; s or < > choose the column to sort by, c m n p \
+                        that of processors, memory, names or processes, r turns it around; / filters by \
+                        name, Esc takes that back; Tab shows containers only; q or Ctrl-C leaves."
 )]
 pub(crate) struct TopArgs {
     /// Only these: POD, POD/CONTAINER, NAMESPACE/POD[/CONTAINER], an id or its beginning
