@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Key, LONGEST_RETRY, RETRY, Rotator, State, UNWATCHED, Writers};
 use crate::{
-    files::{Directory, Family, Rotated, Stamp},
+    files::{Family, Rotated, Stamp},
     node::compressor::{Done, Job},
     node::event::{Event, Problem},
     rotate::{
@@ -117,11 +117,6 @@ impl Rotator {
 
     pub(super) async fn reopen(&mut self, key: &Key) -> bool {
         let Some(state) = self.logs.get(key) else { return false };
-        if is_written_elsewhere(&state.found.log) {
-            // Once more, and what the runtime holds of a line could come behind the rest of it.
-            self.succeeded(key);
-            return false;
-        }
         let log = state.found.log.path();
         match writers(&self.reopening, state).reopen().await {
             Ok(()) => {
@@ -205,10 +200,4 @@ impl State {
 fn writers<'a>(client: &'a Client, state: &'a State) -> Writers<'a> {
     let running = state.found.writers.iter().filter(|writer| writer.running);
     Writers { client, ids: running.map(|writer| writer.id.as_str()).collect() }
-}
-
-/// Whether another directory has the place of the log's, and the runtime writes there already.
-fn is_written_elsewhere(log: &crate::LogFile) -> bool {
-    let live = |directory: Directory| directory.meta(log.name()).ok().flatten();
-    log.directory().successor().and_then(live).is_some_and(|live| live.is_file)
 }
