@@ -72,7 +72,9 @@ fn since(text: &str) -> Result<Option<i64>> {
     if let Some(ago) = flags::duration(text).filter(|_| text != "0") {
         return Ok(Some(crate::values::now().saturating_sub(ago)));
     }
-    let utc = text.strip_suffix('Z').and_then(|date| date.parse::<jiff::civil::Date>().ok());
+    // A date alone; of a time, too, jiff would read the date.
+    let date = text.strip_suffix('Z').filter(|text| !text.contains('T'));
+    let utc = date.and_then(|date| date.parse::<jiff::civil::Date>().ok());
     if let Some(day) = utc.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok()) {
         return Ok(i64::try_from(day.timestamp().as_nanosecond()).ok());
     }
