@@ -60,6 +60,12 @@ impl Contender {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
+
+    fn exec_true(&self) -> Result<()> {
+        let status = self.command(&["exec", &self.container, "true"]).status()?;
+        ensure!(status.success(), "{} exec: {status}", self.name);
+        Ok(())
+    }
 }
 
 fn inside(crilet: &Path, rounds: usize) -> Result<()> {
@@ -150,34 +156,31 @@ impl Calls<'_> {
     }
 }
 
+/// One way to have `true` run.
+type Way<'a> = (&'static str, Box<dyn Fn() -> Result<()> + 'a>);
+
 fn exec_of_true(contenders: &[Contender], rounds: usize, calls: &Calls<'_>) -> Result<()> {
-    let ways: [(&str, &dyn Fn() -> Result<()>); 3] = [
-        ("ExecSync RPC", &|| calls.exec_sync()),
-        ("Exec, SPDY", &|| calls.streamed(Transport::Spdy)),
-        ("Exec, WebSocket", &|| calls.streamed(Transport::WebSocket)),
+    let mut ways: Vec<Way<'_>> = vec![
+        ("ExecSync RPC", Box::new(|| calls.exec_sync())),
+        ("Exec, SPDY", Box::new(|| calls.streamed(Transport::Spdy))),
+        ("Exec, WebSocket", Box::new(|| calls.streamed(Transport::WebSocket))),
     ];
-    let mut raw = ways.map(|_| Times::default());
-    let mut times: Vec<Times> = contenders.iter().map(|_| Times::default()).collect();
-    for _ in 0..rounds {
-        for ((_, way), times) in ways.iter().zip(&mut raw) {
+    for contender in contenders {
+        ways.push((contender.name, Box::new(|| contender.exec_true())));
+    }
+    let mut times: Vec<Times> = ways.iter().map(|_| Times::default()).collect();
+    for round in 0..rounds {
+        // None comes always after the same one: what the runtime has to clean up is another load.
+        for turn in 0..ways.len() {
+            let number = (round + turn) % ways.len();
             calls.settle();
-            times.push(timed(way)?);
-        }
-        for (contender, times) in contenders.iter().zip(&mut times) {
-            calls.settle();
-            times.push(timed(|| {
-                let status = contender.command(&["exec", &contender.container, "true"]).status()?;
-                ensure!(status.success(), "{} exec: {status}", contender.name);
-                Ok(())
-            })?);
+            times[number].push(timed(&ways[number].1)?);
         }
     }
-    let [rpc, ..] = &raw;
-    let rows = ways.iter().map(|(name, _)| *name).chain(contenders.iter().map(|one| one.name));
     report::print("exec of true\n");
-    for (name, times) in rows.zip(raw.iter().chain(&times)) {
-        let over = times.over(rpc);
-        report::print(&format!("  {name:16} {}, over the RPC {over}\n", times.summary()));
+    for ((name, _), own) in ways.iter().zip(&times) {
+        let over = own.over(&times[0]);
+        report::print(&format!("  {name:16} {}, over the RPC {over}\n", own.summary()));
     }
     Ok(())
 }
