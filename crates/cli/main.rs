@@ -68,11 +68,6 @@ use crate::{
     later::Later,
 };
 
-/// musl's own asks the kernel for pages some hundred times until a command has its answer.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
-
 fn main() -> ExitCode {
     // Before the command line of crilet, which is not even made then.
     if let Some(line) = crictl::line(std::env::args_os()) {
