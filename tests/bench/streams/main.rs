@@ -170,9 +170,14 @@ fn exec_of_true(contenders: &[Contender], rounds: usize, calls: &Calls<'_>) -> R
     }
     let mut times: Vec<Times> = ways.iter().map(|_| Times::default()).collect();
     for round in 0..rounds {
-        // None comes always after the same one: what the runtime has to clean up is another load.
-        for turn in 0..ways.len() {
-            let number = (round + turn) % ways.len();
+        // There and back, from another one each time: none comes always after the same one, whose remains
+        // the runtime may still be clearing up.
+        let mut order: Vec<usize> = (0..ways.len()).collect();
+        order.rotate_left(round / 2 % ways.len());
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for number in order {
             calls.settle();
             times[number].push(timed(&ways[number].1)?);
         }
