@@ -324,6 +324,12 @@ fn a_live_file_that_nobody_will_write_again_gets_its_name_back() {
     let newest = family.newest().unwrap();
     let older = Step::Compress(family.rotated[0].stamp, Compression::Gzip);
     assert_eq!(steps, [Step::PutBack(newest), older]);
+    let reopens = |deserted| {
+        let situation = Situation { running: true, deserted, ..situation };
+        plan(&family, &policy(9), &situation).contains(&Step::Reopen)
+    };
+    assert!(reopens(true), "the container runs still");
+    assert!(!reopens(false), "somebody may have asked a moment ago");
     put_back(&log, newest).unwrap();
     assert!(scratch.path().join("0.log").exists());
     assert_eq!(content(&log), *container.expected.lock().unwrap());
