@@ -5,6 +5,9 @@ mod measure;
 mod runtime;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use prost::Message;
@@ -30,6 +33,18 @@ pub struct Deadlines {
     /// Pulling an image.
     pub pull: Duration,
 }
+
+/// Before a call is made again whose shim has just gone: containerd needs some milliseconds to note
+/// a container's end, and up to five seconds after a shim that was killed (its cleanupTimeout).
+const SHIM_PAUSES: [Duration; 9] = {
+    let mut pauses = [Duration::from_millis(10); 9];
+    let mut index = 1;
+    while index < pauses.len() {
+        pauses[index] = pauses[index - 1].saturating_mul(2);
+        index += 1;
+    }
+    pauses
+};
 
 impl Default for Deadlines {
     fn default() -> Self {
@@ -148,6 +163,29 @@ impl Client {
     ) -> Result<Resp, CriError> {
         let call = Call { service: "RuntimeService", method, object, deadline };
         self.exchange(&self.runtime, call, request.encode_to_vec()).await
+    }
+
+    /// A call that ends something; doing it twice is the same as once. Where the container ends by
+    /// itself at that moment, containerd closes its connection to the shim under the call and
+    /// answers so (runtime/v2/shim.go, delete): asked again, it finds the container ended.
+    async fn ending_call<Resp: Message + Default>(
+        &self,
+        method: &'static str,
+        object: Option<Object>,
+        deadline: Duration,
+        request: &impl Message,
+    ) -> Result<Resp, CriError> {
+        let mut pauses = SHIM_PAUSES.iter();
+        loop {
+            let result = self.runtime_call(method, object.clone(), deadline, request).await;
+            match (result, pauses.next()) {
+                (Err(error), Some(pause)) if error.is_shim_gone() => {
+                    tracing::debug!(%error, "the shim has just gone; asking again");
+                    tokio::time::sleep(*pause).await;
+                }
+                (result, _) => return result,
+            }
+        }
     }
 
     async fn image_call<Resp: Message + Default>(

@@ -197,6 +197,12 @@ impl CriError {
         }
     }
 
+    /// Whether the runtime lost its connection to the container's shim during the call: the
+    /// container has just ended, or somebody killed the shim. containerd's words; the code is `Unknown`.
+    pub fn is_shim_gone(&self) -> bool {
+        matches!(self, Self::Call { message, .. } if message.contains("ttrpc: closed"))
+    }
+
     /// Whether it took too long, by our clock or the runtime's.
     pub fn is_deadline(&self) -> bool {
         self.code() == Some(Code::DeadlineExceeded)

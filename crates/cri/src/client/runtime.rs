@@ -49,7 +49,7 @@ impl Client {
     pub async fn stop_pod_sandbox(&self, id: &str) -> Result<(), CriError> {
         let request = v1::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let _: v1::StopPodSandboxResponse = self
-            .runtime_call("StopPodSandbox", sandbox(id), self.deadlines.change, &request)
+            .ending_call("StopPodSandbox", sandbox(id), self.deadlines.change, &request)
             .await?;
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Client {
     pub async fn remove_pod_sandbox(&self, id: &str) -> Result<(), CriError> {
         let request = v1::RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let _: v1::RemovePodSandboxResponse = self
-            .runtime_call("RemovePodSandbox", sandbox(id), self.deadlines.change, &request)
+            .ending_call("RemovePodSandbox", sandbox(id), self.deadlines.change, &request)
             .await?;
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Client {
             v1::StopContainerRequest { container_id: id.to_owned(), timeout: whole_seconds(grace) };
         let deadline = self.deadlines.change.saturating_add(grace);
         let _: v1::StopContainerResponse =
-            self.runtime_call("StopContainer", container(id), deadline, &request).await?;
+            self.ending_call("StopContainer", container(id), deadline, &request).await?;
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl Client {
     pub async fn remove_container(&self, id: &str) -> Result<(), CriError> {
         let request = v1::RemoveContainerRequest { container_id: id.to_owned() };
         let _: v1::RemoveContainerResponse = self
-            .runtime_call("RemoveContainer", container(id), self.deadlines.change, &request)
+            .ending_call("RemoveContainer", container(id), self.deadlines.change, &request)
             .await?;
         Ok(())
     }
