@@ -30,6 +30,7 @@ mod manifests;
 mod net;
 mod output;
 mod paint;
+mod parse;
 mod pods;
 mod port_forward;
 mod progress;
@@ -55,12 +56,7 @@ mod version;
 mod wait;
 mod watch;
 
-use std::{
-    mem::{self, ManuallyDrop},
-    process::ExitCode,
-};
-
-use clap::{CommandFactory, FromArgMatches};
+use std::{ffi::OsString, mem, process::ExitCode};
 
 use crate::{
     args::{Cli, Verb},
@@ -73,7 +69,8 @@ fn main() -> ExitCode {
     if let Some(line) = crictl::line(std::env::args_os()) {
         return crictl::main(&line);
     }
-    let cli = match parse() {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let cli = match parse::parse(&line) {
         Ok(cli) => cli,
         Err(error) => return errors::usage(&error),
     };
@@ -94,13 +91,6 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => errors::report(&error),
     }
-}
-
-/// Reads the command line. What describes it is never freed: that would take longer than reading did.
-fn parse() -> Result<Cli, clap::Error> {
-    let mut command = ManuallyDrop::new(Cli::command());
-    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
