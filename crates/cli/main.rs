@@ -17,6 +17,9 @@ mod events;
 mod exec;
 mod get;
 mod global;
+// glibc's allocator needs no help: its small objects lie side by side as they are.
+#[cfg(any(target_env = "musl", test))]
+mod heap;
 mod image;
 mod image_gc;
 mod images;
@@ -63,6 +66,14 @@ use crate::{
     errors::CliError,
     later::Later,
 };
+
+#[cfg(target_env = "musl")]
+static PLACE: heap::Place = heap::Place::new();
+#[cfg(target_env = "musl")]
+#[global_allocator]
+#[expect(unsafe_code, reason = "nobody else has the place")]
+// SAFETY: the place is used here alone.
+static HEAP: heap::Heap = unsafe { heap::Heap::new(&PLACE) };
 
 fn main() -> ExitCode {
     // Before the command line of crilet, which is not even made then.
