@@ -59,5 +59,5 @@ pub(crate) async fn run(global: &Global, args: ExecArgs) -> Result<ExitCode, Cli
     };
     let streamer = args.tls.streamer(client, args.transport);
     let session = streamer.exec(&container.id, &args.command, streams).await?;
-    Ok(session::run(session, args.detach_keys).await?.code())
+    session::run(session, args.detach_keys).await?.leave()
 }
