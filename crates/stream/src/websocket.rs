@@ -34,9 +34,9 @@ pub const V4: &str = "v4.channel.k8s.io";
 pub const CLOSE: u8 = 255;
 /// Longest message of ours in bytes: servers read a message whole.
 const LONGEST: usize = 32 << 10;
-/// Bytes that are asked for at a time. The library fills its buffer with zeros before each read, so more
-/// than a runtime sends in one message (32 KiB and a header) is only work.
-const READ: usize = (32 << 10) + 16;
+/// Bytes that are asked for at a time. The library fills its buffer with zeros before each read, so much
+/// more than most messages have is only work; runtimes send up to 32 KiB in one.
+const READ: usize = 16 << 10;
 
 /// Ends of channels, numbered from 0, and the subprotocol that the server chose.
 pub(crate) struct Channels {
