@@ -14,6 +14,9 @@ const FAMILIES: [u8; 2] = [2, 10];
 const RULE_TABLE: u16 = 1;
 const RULE_HANDLE: u16 = 3;
 const RULE_POSITION: u16 = 6;
+const RULE_EXPRESSIONS: u16 = 4;
+/// Of an expression: its name.
+const NAME: u16 = 1;
 
 /// A host whose `iptables-restore` notes that it was called.
 fn bed() -> Bed {
@@ -56,6 +59,19 @@ fn port(host: u16, protocol: &str, address: &str) -> Value {
     json!({"hostPort": host, "containerPort": 80, "protocol": protocol, "hostIP": address})
 }
 
+/// The expressions of a rule but those that count packets: the host's own packets, such as its reports of
+/// multicast groups, may come by at any time.
+fn expressions(list: &[u8]) -> Vec<u8> {
+    let counts = |expression: &[u8]| {
+        attributes(expression).any(|(kind, value)| kind == NAME && value.starts_with(b"counter"))
+    };
+    let mut kept = Vec::new();
+    attributes(list)
+        .filter(|(_, expression)| !counts(expression))
+        .for_each(|(kind, expression)| push(&mut kept, kind, expression));
+    kept
+}
+
 /// All rules of both families' table `nat` as the kernel tells them, without its numbers.
 fn told(bed: &Bed) -> Vec<Vec<u8>> {
     let namespace = File::open(format!("/proc/{}/ns/net", bed.host.init_pid())).unwrap();
@@ -68,9 +84,12 @@ fn told(bed: &Bed) -> Vec<Vec<u8>> {
             let take = |_, body: &[u8]| {
                 let numbers = [RULE_HANDLE, RULE_POSITION];
                 let mut rule = vec![family];
-                attributes(body)
-                    .filter(|(kind, _)| !numbers.contains(kind))
-                    .for_each(|(kind, value)| push(&mut rule, kind, value));
+                attributes(body).filter(|(kind, _)| !numbers.contains(kind)).for_each(
+                    |(kind, value)| match kind {
+                        RULE_EXPRESSIONS => push(&mut rule, kind, &expressions(value)),
+                        _ => push(&mut rule, kind, value),
+                    },
+                );
                 rules.push(rule);
             };
             filter.ask(question, take).unwrap();
