@@ -34,17 +34,10 @@ pub struct Deadlines {
     pub pull: Duration,
 }
 
-/// Before a call is made again whose shim has just gone: containerd needs some milliseconds to note
-/// a container's end, and up to five seconds after a shim that was killed (its cleanupTimeout).
-const SHIM_PAUSES: [Duration; 9] = {
-    let mut pauses = [Duration::from_millis(10); 9];
-    let mut index = 1;
-    while index < pauses.len() {
-        pauses[index] = pauses[index - 1].saturating_mul(2);
-        index += 1;
-    }
-    pauses
-};
+/// How often a call is made again whose shim has just gone, after 10 ms, 20, 40 and so on: containerd needs
+/// some milliseconds to note a container's end, and up to five seconds after a shim that was killed (its
+/// cleanupTimeout).
+const SHIM_TRIES: u32 = 9;
 
 impl Default for Deadlines {
     fn default() -> Self {
@@ -175,13 +168,13 @@ impl Client {
         deadline: Duration,
         request: &impl Message,
     ) -> Result<Resp, CriError> {
-        let mut pauses = SHIM_PAUSES.iter();
+        let mut pauses = (0..SHIM_TRIES).map(|doublings| Duration::from_millis(10 << doublings));
         loop {
             let result = self.runtime_call(method, object.clone(), deadline, request).await;
             match (result, pauses.next()) {
                 (Err(error), Some(pause)) if error.is_shim_gone() => {
                     tracing::debug!(%error, "the shim has just gone; asking again");
-                    tokio::time::sleep(*pause).await;
+                    tokio::time::sleep(pause).await;
                 }
                 (result, _) => return result,
             }
