@@ -217,6 +217,23 @@ fn down_clears_away_what_a_killed_runtime_left() {
     crilet.expect_same_as(&before);
 }
 
+/// What has the same path in another mount namespace is another runtime's.
+#[test]
+fn down_ends_nothing_of_a_runtime_elsewhere() {
+    let crilet = Crilet::new();
+    crilet.run(&["runtime", "up"]);
+    crilet.run_site();
+    let program = env!("CARGO_BIN_EXE_crilet");
+    let elsewhere = format!(
+        "for place in /run /etc/cni /var/lib/cni /var/lib/crilet; do mount -t tmpfs none $place; done; \
+         ip link set lo up; {program} runtime up; {program} runtime down --purge"
+    );
+    let script = format!("unshare --net --mount --propagation private sh -euc '{elsewhere}'");
+    crilet.host.shell(&script).bound(3 * BOUND).success().unwrap();
+    crilet.expect_processes("containerd-shim", 1);
+    crilet.expect_site();
+}
+
 #[test]
 fn several_ups_at_once_make_one_runtime() {
     let crilet = Crilet::new();

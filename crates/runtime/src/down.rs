@@ -11,6 +11,7 @@
 use std::{
     collections::BTreeSet,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -286,9 +287,11 @@ async fn remove_control_group(group: &Path, problems: &mut Problems) {
 }
 
 /// Kills the shims that serve this runtime's socket. They are told by their arguments, for a shim
-/// belongs to no parent.
+/// belongs to no parent. The path there must lead the shim to the directory to which it leads us: beside
+/// another root or mount namespace, the same path may be another runtime's.
 async fn end_shims(layout: &Layout) {
     let socket = layout.socket().to_string_lossy().into_owned();
+    let own = identity(layout.state());
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
@@ -304,12 +307,25 @@ async fn end_shims(layout: &Layout) {
         let is_ours = arguments.windows(2).any(|pair| pair[0] == "-address" && pair[1] == socket);
         if is_shim
             && is_ours
+            && identity(&seen_by(&entry.path(), layout.state())) == own
             && let Some(process) = Process::find(pid)
         {
             process.signal(Signal::SIGKILL);
             process.is_gone_within(PATIENCE).await;
         }
     }
+}
+
+/// Device and inode of what a path leads to; nothing, if to nothing.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// Where a path leads a process, whose directory in /proc this is. Links on it are followed as we see
+/// them.
+fn seen_by(process: &Path, path: &Path) -> PathBuf {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    process.join("root").join(path.strip_prefix("/").unwrap_or(&path))
 }
 
 /// Unmounts everything below some directories, innermost first.
