@@ -3,7 +3,8 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Args;
-use crilet_stream::{DetachKeys, Streams};
+use crilet_cri::{Client, CriError};
+use crilet_stream::{DetachKeys, Session, StreamError, Streamer, Streams};
 
 use crate::{
     connect,
@@ -49,7 +50,6 @@ pub(crate) async fn run(global: &Global, args: ExecArgs) -> Result<ExitCode, Cli
         return Err(CliError::NoTerminal);
     }
     let client = connect::client(global).await?;
-    let (_, container) = target::running_container(&client, &args.target).await?;
     let streams = Streams {
         stdin: args.interactive,
         stdout: true,
@@ -57,7 +57,26 @@ pub(crate) async fn run(global: &Global, args: ExecArgs) -> Result<ExitCode, Cli
         tty: args.tty,
         half_close: args.interactive && !args.tty,
     };
-    let streamer = args.tls.streamer(client, args.transport);
-    let session = streamer.exec(&container.id, &args.command, streams).await?;
+    let streamer = args.tls.streamer(client.clone(), args.transport);
+    let session = start(&client, &streamer, &args.target, &args.command, streams).await?;
     session::run(session, args.detach_keys).await?.leave()
+}
+
+/// Has the command run. A container's full id needs no lists: the runtime knows it, and they are
+/// read only if it does not, or will not, to find what else the word means and to say why not.
+async fn start(
+    client: &Client,
+    streamer: &Streamer,
+    target: &str,
+    command: &[String],
+    streams: Streams,
+) -> Result<Session, CliError> {
+    if target::is_full_id(target) {
+        match streamer.exec(target, command, streams).await {
+            Err(StreamError::Runtime(CriError::Call { .. })) => {}
+            other => return Ok(other?),
+        }
+    }
+    let (_, container) = target::running_container(client, target).await?;
+    Ok(streamer.exec(&container.id, command, streams).await?)
 }

@@ -55,8 +55,28 @@ fn commands_and_terminals() {
     a_hundred_megabytes(&host);
     a_terminal(&host);
     leaving_a_terminal(&host);
+    let container = full_ids(&host);
     attached(&host);
+    let over = crilet_ends_with(4, &host, &["exec", &container, "true"]);
+    assert_contains(&over.stderr, "container `default/one/main` is exited");
     crilet_ends_with(0, &host, &["rm", "one"]);
+}
+
+/// A container's full id is asked for without lists; what the runtime does not know by it is looked for.
+/// Gives the id of the container.
+fn full_ids(host: &Host) -> String {
+    let ids = crilet_ends_with(0, host, &["ps", "-o", "json"]).stdout;
+    let pods: serde_json::Value = serde_json::from_str(&ids).unwrap();
+    let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
+    let (container, sandbox) = (id(&pods[0]["containers"][0]), id(&pods[0]));
+    for id in [&container, &sandbox] {
+        let said = crilet_ends_with(3, host, &["exec", id, "--", "sh", "-c", "echo in; exit 3"]);
+        assert_eq!(said.stdout, "in\n", "{id}");
+    }
+    let nobody = "0123456789abcdef".repeat(4);
+    let said = crilet_ends_with(4, host, &["exec", &nobody, "true"]);
+    assert_contains(&said.stderr, &format!("`{nobody}`"));
+    container
 }
 
 /// The command's own code, and what a shell says of commands that are none.
