@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Args;
-use crilet_cri::{Client, CriError};
+use crilet_cri::{Client, CriError, is_full_id};
 use crilet_stream::{DetachKeys, Session, StreamError, Streamer, Streams};
 
 use crate::{
@@ -71,7 +71,7 @@ async fn start(
     command: &[String],
     streams: Streams,
 ) -> Result<Session, CliError> {
-    if target::is_full_id(target) {
+    if is_full_id(target) {
         match streamer.exec(target, command, streams).await {
             Err(StreamError::Runtime(CriError::Call { .. })) => {}
             other => return Ok(other?),

@@ -20,12 +20,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) containers: Vec<&'a Container>,
 }
 
-/// Whether it is an id as runtimes make them, to its end: 64 hexadecimal digits.
-pub(crate) fn is_full_id(target: &str) -> bool {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    target.len() == 64 && target.bytes().all(is_digit)
-}
-
 /// Finds the one container that is meant; it must run.
 pub(crate) async fn running_container(
     client: &Client,

@@ -6,7 +6,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crilet_cri::fake::Fake;
+use crilet_cri::{
+    Code,
+    fake::{Fake, Fault},
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -233,6 +236,25 @@ fn names_of_what_may_be_measured() {
     let top = bed.crilet("top").run();
     assert_eq!(top.code(), Some(1), "{top}");
     assert!(top.stderr.contains("are not a terminal"), "{top}");
+}
+
+/// A full id is the runtime's own: lists are read only if it refuses it.
+#[test]
+fn a_full_id_is_asked_for_without_lists() {
+    let bed = two_pods();
+    let web: Value = serde_json::from_str(&bed.prepare("ps web -o json").stdout).unwrap();
+    let container = web[0]["containers"][0]["id"].as_str().unwrap();
+    bed.fake.fault("Exec", Fault::hang());
+    let running = bed.crilet(&format!("exec {container} true")).start();
+    bed.wait_for_call("Exec");
+    assert_eq!(bed.fake.call_lines(), [format!("Exec {container}")]);
+    running.kill();
+    bed.fake.clear_calls();
+    bed.fake.fault("Exec", Fault::fail(Code::NotFound, "none such").always());
+    let refused = bed.crilet(&format!("exec {container} true")).run();
+    assert!(refused.stderr.contains("none such"), "{refused}");
+    let counts = ["ListPodSandbox", "ListContainers", "Exec"].map(|method| bed.count(method));
+    assert_eq!(counts, [1, 1, 2], "{:?}", bed.fake.call_lines());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::{fmt, io, time::Duration};
 
-use crate::Endpoint;
+use crate::{Endpoint, is_full_id};
 
 /// A gRPC status code, as the runtime answered it.
 ///
@@ -65,14 +65,10 @@ pub struct Object {
     pub id: String,
 }
 
-/// Length of a runtime's ids, which nobody reads to their end.
-const FULL_ID: usize = 64;
-
 impl fmt::Display for Object {
-    /// A full id is cut to the 13 characters that lists show of it.
+    /// A full id, which nobody reads to its end, is cut to the 13 characters that lists show of it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_id = self.id.len() == FULL_ID && self.id.bytes().all(|b| b.is_ascii_hexdigit());
-        let shown = if is_id { self.id.get(..13) } else { None };
+        let shown = if is_full_id(&self.id) { self.id.get(..13) } else { None };
         write!(formatter, "{} `{}`", self.kind, shown.unwrap_or(&self.id))
     }
 }

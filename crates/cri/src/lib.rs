@@ -17,6 +17,7 @@ mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod generated;
+mod id;
 pub mod inventory;
 pub mod schema;
 mod transport;
@@ -25,4 +26,5 @@ pub use client::{Client, ContainerEvents, Deadlines};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{Code, CriError, Object};
 pub use generated::v1;
+pub use id::is_full_id;
 pub use transport::ApiVersion;

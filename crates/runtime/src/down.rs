@@ -18,7 +18,7 @@ use std::{
 
 use crilet_cni::{BRIDGE, NETWORK, SharedChains, clean_chains, remove_bridge};
 use crilet_core::ErrorChain;
-use crilet_cri::{Client, v1};
+use crilet_cri::{Client, is_full_id, v1};
 use nix::{
     mount::{MntFlags, umount2},
     sys::signal::Signal,
@@ -368,9 +368,8 @@ fn is_own_result(name: &str, pods: &BTreeSet<String>) -> bool {
         let rest = name.strip_prefix(network)?.strip_prefix('-')?;
         rest.split_once('-').map(|(sandbox, _)| sandbox)
     };
-    // Ids are 64 hexadecimal digits; anything else belongs to a network with a longer name.
-    let is_id = |id: &str| id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    sandbox_of(NETWORK).is_some_and(is_id)
+    // Anything but an id belongs to a network with a longer name.
+    sandbox_of(NETWORK).is_some_and(is_full_id)
         || sandbox_of("cni-loopback").is_some_and(|id| pods.contains(id))
 }
 

@@ -166,6 +166,7 @@ fn exec_of_true(contenders: &[Contender], rounds: usize, calls: &Calls<'_>) -> R
         ("Exec, WebSocket", Box::new(|| calls.streamed(Transport::WebSocket))),
     ];
     for contender in contenders {
+        // By id, as the RPC has it; and by name, where there are names.
         if contender.container != calls.container {
             let by_name = || contender.exec_true(&contender.container);
             ways.push(("crilet, by name", Box::new(by_name)));
