@@ -1,10 +1,12 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{
+    ArgMatches, Args, Command, Error, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+};
 
 use crate::{
     apply, attach, cni, complete, cp, crictl, delete, describe, events, exec, get, global::Global,
-    image, images, inspect, install, later::Later, log, logs, man, net, port_forward, ps, publish,
+    image, images, inspect, install, later::later, log, logs, man, net, port_forward, ps, publish,
     pull, restart, rm, run, runtime, serve, start, stats, stop, top, version, wait,
 };
 
@@ -21,80 +23,143 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
+/// Declares the verbs, as clap's derive would. But each can be described without all others, which is more
+/// work than the rest of a short command.
+macro_rules! verbs {
+    ($(#[doc = $about:literal] $name:literal => $verb:ident($args:ty) $([$hide:ident])?,)+) => {
+        /// What to do.
+        #[derive(Debug)]
+        pub(crate) enum Verb {
+            $(#[doc = $about] $verb($args),)+
+        }
+
+        impl Verb {
+            /// Describes the options of the verb of this name, and nothing that only help shows.
+            pub(crate) fn options(name: &str) -> Option<Command> {
+                match name {
+                    $($name => Some(<$args>::augment_args(Command::new($name))),)+
+                    _ => None,
+                }
+            }
+
+            /// What was read of the verb of this name.
+            ///
+            /// # Errors
+            /// There is none of this name; or clap's, about its options.
+            pub(crate) fn read(name: &str, matches: &mut ArgMatches) -> Result<Self, Error> {
+                match name {
+                    $($name => <$args>::from_arg_matches_mut(matches).map(Self::$verb),)+
+                    _ => Err(Error::new(ErrorKind::InvalidSubcommand)),
+                }
+            }
+        }
+
+        impl Subcommand for Verb {
+            fn augment_subcommands(command: Command) -> Command {
+                command.subcommands([$(
+                    later::<$args>(Command::new($name).about($about.trim_start())) $(.$hide(true))?,
+                )+])
+            }
+
+            fn augment_subcommands_for_update(command: Command) -> Command {
+                Self::augment_subcommands(command)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                [$($name),+].contains(&name)
+            }
+        }
+    };
+}
+
+verbs! {
     /// Bring up a pod from its CRI files
-    Run(Later<run::RunArgs>),
+    "run" => Run(run::RunArgs),
     /// List pods
-    Ps(Later<ps::PsArgs>),
+    "ps" => Ps(ps::PsArgs),
     /// Stop pods; they stay there to be looked at
-    Stop(Later<stop::StopArgs>),
+    "stop" => Stop(stop::StopArgs),
     /// Stop and remove pods
-    Rm(Later<rm::RmArgs>),
+    "rm" => Rm(rm::RmArgs),
     /// Keep pods up as their manifests say: the daemon
-    Serve(Later<serve::ServeArgs>),
+    "serve" => Serve(serve::ServeArgs),
     /// Have the daemon keep pods as manifests say
-    Apply(Later<apply::ApplyArgs>),
+    "apply" => Apply(apply::ApplyArgs),
     /// Show pods that the daemon keeps
-    Get(Later<get::GetArgs>),
+    "get" => Get(get::GetArgs),
     /// Show all there is to know about pods that the daemon keeps
-    Describe(Later<describe::DescribeArgs>),
+    "describe" => Describe(describe::DescribeArgs),
     /// Have the daemon stop, remove and forget pods that were applied
-    Delete(Later<delete::DeleteArgs>),
+    "delete" => Delete(delete::DeleteArgs),
     /// Start pods that were stopped or have ended
-    Start(Later<start::StartArgs>),
+    "start" => Start(start::StartArgs),
     /// Start pods or containers again
-    Restart(Later<restart::RestartArgs>),
+    "restart" => Restart(restart::RestartArgs),
     /// Show what happened to pods
-    Events(Later<events::EventsArgs>),
+    "events" => Events(events::EventsArgs),
     /// Wait until pods are ready, running, stopped or deleted
-    Wait(Later<wait::WaitArgs>),
+    "wait" => Wait(wait::WaitArgs),
     /// Write the units and the configuration of the daemon
-    Install(Later<install::InstallArgs>),
+    "install" => Install(install::InstallArgs),
     /// Show containers' logs, rotated ones too
-    Logs(Later<logs::LogsArgs>),
+    "logs" => Logs(logs::LogsArgs),
     /// Keep logs within their limits, and see what they take
-    Log(Later<log::LogArgs>),
+    "log" => Log(log::LogArgs),
     /// Show what pods and containers use
-    Stats(Later<stats::StatsArgs>),
+    "stats" => Stats(stats::StatsArgs),
     /// Watch what pods and containers use, on the whole terminal
-    Top(Later<top::TopArgs>),
+    "top" => Top(top::TopArgs),
     /// Show all there is to know about pods, containers and images
-    Inspect(Later<inspect::InspectArgs>),
+    "inspect" => Inspect(inspect::InspectArgs),
     /// Run a command in a container
-    Exec(Later<exec::ExecArgs>),
+    "exec" => Exec(exec::ExecArgs),
     /// Join the input and output of a container
-    Attach(Later<attach::AttachArgs>),
+    "attach" => Attach(attach::AttachArgs),
     /// Copy files to and from containers
-    Cp(Later<cp::CpArgs>),
+    "cp" => Cp(cp::CpArgs),
     /// Lead local ports to a pod, for as long as the command runs
-    PortForward(Later<port_forward::PortForwardArgs>),
+    "port-forward" => PortForward(port_forward::PortForwardArgs),
     /// Lead ports of the host to a pod that runs
-    Publish(Later<publish::PublishArgs>),
+    "publish" => Publish(publish::PublishArgs),
     /// Take back what `publish` did
-    Unpublish(Later<publish::UnpublishArgs>),
+    "unpublish" => Unpublish(publish::UnpublishArgs),
     /// Explain the network of the node and of its pods
-    Net(Later<net::NetArgs>),
+    "net" => Net(net::NetArgs),
     /// List images
-    Images(Later<images::ImagesArgs>),
+    "images" => Images(images::ImagesArgs),
     /// Pull images from their registries
-    Pull(Later<pull::PullArgs>),
+    "pull" => Pull(pull::PullArgs),
     /// Load, make and list images without a registry
-    Image(Later<image::ImageArgs>),
+    "image" => Image(image::ImageArgs),
     /// Manage crilet's own containerd
-    Runtime(Later<runtime::RuntimeArgs>),
+    "runtime" => Runtime(runtime::RuntimeArgs),
     /// Give crilet's network plugins to other runtimes
-    Cni(Later<cni::CniArgs>),
+    "cni" => Cni(cni::CniArgs),
     /// Be crictl 1.36
-    Crictl(Later<crictl::CrictlArgs>),
+    "crictl" => Crictl(crictl::CrictlArgs),
     /// Print what completes command lines in a shell
-    Completion(Later<complete::CompletionArgs>),
+    "completion" => Completion(complete::CompletionArgs),
     /// Tell a shell what may stand on a command line
-    #[command(hide = true)]
-    Complete(Later<complete::CompleteArgs>),
+    "complete" => Complete(complete::CompleteArgs) [hide],
     /// Write the manual's pages
-    Man(Later<man::ManArgs>),
+    "man" => Man(man::ManArgs),
     /// Show the versions of crilet and of the runtime
-    Version(Later<version::VersionArgs>),
+    "version" => Version(version::VersionArgs),
+}
+
+impl FromArgMatches for Verb {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Self::from_arg_matches_mut(&mut matches.clone())
+    }
+
+    fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, Error> {
+        let called = matches.remove_subcommand();
+        let (name, mut matches) = called.ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
+        Self::read(&name, &mut matches)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }

@@ -5,12 +5,9 @@
 //! called is described alone. Whatever that cannot read (a mistake, a wish for help) is read again with
 //! all verbs, which then has the last word.
 
-use std::{
-    ffi::OsString,
-    mem::{self, ManuallyDrop},
-};
+use std::{ffi::OsString, mem::ManuallyDrop};
 
-use clap::{Args, Command, CommandFactory, Error, FromArgMatches, Subcommand};
+use clap::{ArgMatches, Args, Command, CommandFactory, Error, FromArgMatches};
 
 use crate::{
     args::{Cli, Verb},
@@ -22,31 +19,48 @@ use crate::{
 /// # Errors
 /// clap's, with the words for the person: a mistake, or the help or version that was asked for.
 pub(crate) fn parse(line: &[OsString]) -> Result<Cli, Error> {
-    called(line).and_then(|verb| read(alone(verb), line).ok()).map_or_else(|| whole(line), Ok)
+    alone(line).and_then(Result::ok).map_or_else(|| whole(line), Ok)
 }
 
 fn whole(line: &[OsString]) -> Result<Cli, Error> {
-    read(Cli::command(), line)
+    read(Cli::command(), line, Cli::from_arg_matches_mut)
+}
+
+/// Reads a line with the verb whose name is the first word that is a verb's name, if there is one. Should
+/// that word be something else, such as the value of an option, then the verb proper is unknown beside this
+/// one, and nothing is read.
+fn alone(line: &[OsString]) -> Option<Result<Cli, Error>> {
+    let words = line.iter().enumerate().skip(1);
+    let mut words = words.filter_map(|(place, word)| Some((place, word.to_str()?)));
+    let called = words.find_map(|(place, word)| Some((place, word, Verb::options(word)?)));
+    let (place, name, verb) = called?;
+    let behind = line.get(place..).filter(|_| place == 1);
+    Some(match behind {
+        Some(behind) => first(name, verb, behind),
+        None => {
+            let command = Command::new("crilet").subcommand(verb).subcommand_required(true);
+            read(Global::augment_args(command), line, Cli::from_arg_matches_mut)
+        }
+    })
+}
+
+/// Where the verb comes first it is a program of its own, and what all verbs take are options of it.
+fn first(name: &str, verb: Command, line: &[OsString]) -> Result<Cli, Error> {
+    read(Global::augment_args(verb), line, |matches| {
+        let global = Global::from_arg_matches_mut(matches)?;
+        Ok(Cli { global, verb: Verb::read(name, matches)? })
+    })
 }
 
 /// What describes a command line is never freed: that would take longer than reading did.
-fn read(command: Command, line: &[OsString]) -> Result<Cli, Error> {
+fn read(
+    command: Command,
+    line: &[OsString],
+    understand: impl FnOnce(&mut ArgMatches) -> Result<Cli, Error>,
+) -> Result<Cli, Error> {
     let mut command = ManuallyDrop::new(command);
     let mut matches = command.try_get_matches_from_mut(line)?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
-}
-
-/// The verb whose name is the first word that is a verb's name. Should that word be something else, such as
-/// the value of an option, then the verb proper is unknown beside this one, and nothing is read.
-fn called(line: &[OsString]) -> Option<Command> {
-    let mut verbs = ManuallyDrop::new(Verb::augment_subcommands(Command::new("")));
-    let mut words = line.iter().skip(1).filter_map(|word| word.to_str());
-    let name = words.find(|word| verbs.get_subcommands().any(|verb| verb.get_name() == *word))?;
-    verbs.find_subcommand_mut(name).map(mem::take)
-}
-
-fn alone(verb: Command) -> Command {
-    Global::augment_args(Command::new("crilet").subcommand(verb).subcommand_required(true))
+    understand(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 #[cfg(test)]
@@ -61,7 +75,7 @@ mod tests {
         let told = |result: Result<Cli, Error>| {
             result.map(|cli| format!("{cli:?}")).map_err(|error| error.to_string())
         };
-        called(&line(text)).map(|verb| told(read(alone(verb), &line(text))))
+        alone(&line(text)).map(told)
     }
 
     #[test]
@@ -76,6 +90,14 @@ mod tests {
             "logs blog -f --tail 3 --image-endpoint /run/y.sock",
             "rm ps exec",
             "crictl ps -a",
+            "crictl -r /run/x.sock ps",
+            "-v exec -v blog -v ls -v",
+            "exec -vv blog -- ls --timeout 3s",
+            "ps -v --verbose -r /run/x.sock blog",
+            "net trace --from /tmp/x 10.0.0.1:80",
+            "runtime -v up --no-mirrors -v",
+            "port-forward blog 8080:80 --socket /run/z.sock",
+            "complete bash -- crilet ps",
         ] {
             let all = whole(&line(text)).unwrap();
             assert_eq!(short(text).unwrap().unwrap(), format!("{all:?}"), "{text}");
