@@ -15,6 +15,7 @@ mod describe;
 mod errors;
 mod events;
 mod exec;
+mod faults;
 mod get;
 mod global;
 // glibc's allocator needs no help: its small objects lie side by side as they are.
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
     };
     // The daemon logs in its own way, from its own first word on.
     if !matches!(cli.verb, Verb::Serve(_) | Verb::Crictl(_)) {
-        start_tracing(cli.global.verbose);
+        faults::tell(cli.global.verbose);
     }
     // One thread: a command makes a handful of calls, and starting threads costs more than they do.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -143,16 +144,4 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Man(args) => man::run(&args),
         Verb::Version(args) => version::run(global, args).await,
     }
-}
-
-/// Words for people who look for a fault go to stderr; `CRILET_LOG` chooses more finely.
-pub(crate) fn start_tracing(verbose: u8) {
-    let default = match verbose {
-        0 => "warn",
-        1 => "crilet=debug,warn",
-        _ => "debug",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CRILET_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -62,7 +62,7 @@ pub(super) fn load(global: &Parsed) -> Result<Config> {
     };
     let debug = if global.is_set("debug") { global.bool("debug") } else { config.debug };
     if debug || crate::connect::log_filter().is_some() {
-        crate::start_tracing(u8::from(debug));
+        crate::faults::tell(u8::from(debug));
     }
     Ok(config)
 }
