@@ -3,8 +3,13 @@
 //! `v4.channel.k8s.io` has no way to end a channel; `v5.channel.k8s.io` ends channel N with the message
 //! `255 N`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{
     SinkExt, StreamExt,
@@ -14,8 +19,11 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        self, Message, client::IntoClientRequest, error::ProtocolError,
-        handshake::client::Response, http::HeaderValue, protocol::WebSocketConfig,
+        self, Message,
+        error::ProtocolError,
+        handshake::client::Response,
+        http::{self, Request},
+        protocol::WebSocketConfig,
     },
 };
 
@@ -51,11 +59,7 @@ pub(crate) async fn open(
     protocols: &[&str],
     count: u8,
 ) -> Result<Channels, StreamError> {
-    let uri = format!("ws://{}{}", address.authority(), address.target);
-    let mut request = uri.into_client_request().map_err(failed)?;
-    let offered = HeaderValue::from_str(&protocols.join(", "))
-        .map_err(|cause| failed(tungstenite::Error::HttpFormat(cause.into())))?;
-    request.headers_mut().insert("Sec-WebSocket-Protocol", offered);
+    let request = request(address, protocols).map_err(|error| failed(error.into()))?;
     let config = WebSocketConfig::default().read_buffer_size(READ).write_buffer_size(0);
     let handshake = tokio_tungstenite::client_async_with_config(request, socket, Some(config));
     let (stream, response) = handshake.await.map_err(failed)?;
@@ -78,6 +82,27 @@ pub(crate) async fn open(
         (input, Output::channel(chunks, tasks))
     });
     Ok(Channels { ends: ends.collect(), protocol })
+}
+
+fn request(address: &Address, protocols: &[&str]) -> http::Result<Request<()>> {
+    Request::builder()
+        .uri(format!("ws://{}{}", address.authority(), address.target))
+        .header("Host", address.authority())
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", key())
+        .header("Sec-WebSocket-Protocol", protocols.join(", "))
+        .body(())
+}
+
+/// What the server answers is derived from, so that no cache can answer in its place: sixteen bytes that
+/// nobody used before, and no secret (RFC 6455, 1.3 and 4.1). The library's own come from a generator of
+/// random numbers that looks first what the processor can do, which takes longer in a virtual machine than
+/// all of the handshake here.
+fn key() -> String {
+    let part = || RandomState::new().hash_one(0).to_ne_bytes();
+    BASE64_STANDARD.encode([part(), part()].concat())
 }
 
 fn chosen(response: &Response) -> String {

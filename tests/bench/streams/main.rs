@@ -56,7 +56,7 @@ impl Contender {
     #[expect(clippy::disallowed_methods, reason = "what is measured is this very call")]
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["-r", &format!("unix://{SOCKET}")]).args(arguments);
+        command.env("CONTAINER_RUNTIME_ENDPOINT", format!("unix://{SOCKET}")).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
