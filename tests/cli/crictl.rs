@@ -2,6 +2,7 @@
 
 mod complete;
 mod interrupt;
+mod logs;
 mod newer;
 
 use std::{
