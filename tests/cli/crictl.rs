@@ -219,6 +219,7 @@ fn what_goes_wrong_is_told_as_crictl_tells_it() {
         ("--nope", "flag provided but not defined: -nope"),
         ("ps -x", "flag provided but not defined: -x"),
         ("ps --state", "flag needs an argument: -state"),
+        ("ps -n 99999999999999999999", "for flag -n: value out of range"),
         ("--timeout=3 ps", "invalid value \\\"3\\\" for flag -timeout: parse error"),
         ("ps -o json --output yaml", "Cannot use two forms of the same flag: o output"),
     ] {
