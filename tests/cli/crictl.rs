@@ -2,6 +2,7 @@
 
 mod complete;
 mod interrupt;
+mod logs;
 mod newer;
 
 use std::{
@@ -196,6 +197,15 @@ fn what_goes_wrong_is_told_as_crictl_tells_it() {
         (1, "runp nope.yaml"),
         (1, "pull"),
         (1, "pull --creds a:b --auth c x"),
+        (1, "inspect --label x"),
+        (1, "inspectp --label x"),
+        (1, "exec --label x true"),
+        (1, "create x nope.yaml nope.yaml"),
+        (1, "create x main.yaml nope.yaml"),
+        (1, "run main.yaml nope.yaml"),
+        (1, "port-forward --transport tcp x 80"),
+        (1, "exec --tls-cert nope.pem --tls-key nope.key x true"),
+        (1, "-r /nonexistent.sock images"),
         (1, "run --no-pull --with-pull a b"),
         (1, "events --output=ini"),
         (1, "events --template={{.x}}"),
@@ -218,6 +228,7 @@ fn what_goes_wrong_is_told_as_crictl_tells_it() {
         ("--nope", "flag provided but not defined: -nope"),
         ("ps -x", "flag provided but not defined: -x"),
         ("ps --state", "flag needs an argument: -state"),
+        ("ps -n 99999999999999999999", "for flag -n: value out of range"),
         ("--timeout=3 ps", "invalid value \\\"3\\\" for flag -timeout: parse error"),
         ("ps -o json --output yaml", "Cannot use two forms of the same flag: o output"),
     ] {

@@ -175,7 +175,9 @@ fn remove_logs(id: &str, log_path: &Path) {
         if let Err(error) = fs::remove_file(&path) {
             let path = path.display();
             let error = kernel_words(&error);
-            let words = format!("removing log file {path} for container {id:?} failed: {error}");
+            let words = format!(
+                "removing log file {path} for container {id:?} failed: remove {path}: {error}"
+            );
             log(Level::Error, &words);
         }
     }

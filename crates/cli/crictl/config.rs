@@ -84,7 +84,8 @@ impl Missing {
 fn read(path: &Path) -> std::result::Result<Config, Missing> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Missing::NotFound,
-        _ => Missing::Wrong(format!("open {}: {}", path.display(), kernel_words(&error))),
+        io::ErrorKind::IsADirectory => Missing::Wrong(failed("read", path, &error)),
+        _ => Missing::Wrong(failed("open", path, &error)),
     })?;
     Config::read(&text).map_err(|error| Missing::Wrong(error.to_string()))
 }
@@ -131,7 +132,11 @@ pub(super) fn run(call: &Call) -> Result<()> {
 }
 
 fn opened(path: &Path, error: &io::Error) -> Fail {
-    Fail::Fatal(format!("open {}: {}", path.display(), kernel_words(error)))
+    Fail::Fatal(failed("open", path, error))
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> String {
+    format!("{what} {}: {}", path.display(), kernel_words(error))
 }
 
 fn write(config: &Config, path: &Path) -> Result<()> {

@@ -41,7 +41,10 @@ fn named_or(call: &Call, found: impl IntoIterator<Item = String>) -> Result<Vec<
 pub(super) async fn containers(call: &Call) -> Result<()> {
     let client = reach::client(call).await?;
     let found = match call.line.arguments.is_empty() {
-        true => list::find_containers(&client, &call.line).await.tried("listing containers")?,
+        true => {
+            list::labels(call.line.list("label"))?;
+            list::find_containers(&client, &call.line).await.tried("listing containers")?
+        }
         false => Vec::new(),
     };
     let ids = named_or(call, found.into_iter().map(|container| container.id))?;
@@ -118,7 +121,10 @@ fn container_table(
 pub(super) async fn pods(call: &Call) -> Result<()> {
     let client = reach::client(call).await?;
     let found = match call.line.arguments.is_empty() {
-        true => list::find_pods(&client, &call.line).await.tried("listing pod sandboxes")?,
+        true => {
+            list::labels(call.line.list("label")).tried("parse label string slice")?;
+            list::find_pods(&client, &call.line).await.tried("listing pod sandboxes")?
+        }
         false => Vec::new(),
     };
     let ids = named_or(call, found.into_iter().map(|pod| pod.id))?;

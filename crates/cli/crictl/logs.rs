@@ -13,6 +13,7 @@ use crilet_log::{
     Control, Filter, Follow, Followed, Form, LogError, LogFile, Name, Query, Renderer, Watch,
     files::Directory,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Call, Result, reach,
@@ -78,12 +79,23 @@ fn since(text: &str) -> Result<Option<i64>> {
     if let Some(day) = utc.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok()) {
         return Ok(i64::try_from(day.timestamp().as_nanosecond()).ok());
     }
-    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..9e9).contains(seconds));
-    if let Some(seconds) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-        return Ok(i64::try_from(seconds.as_nanos()).ok());
+    if let Some(at) = unix_time(text) {
+        return Ok(Some(at));
     }
     let read = crilet_log::read_when(text, &jiff::Zoned::now());
     read.map(Some).map_err(|error| Fail::Fatal(format!("failed to parse value {text:?}: {error}")))
+}
+
+/// Seconds since 1970 with up to nine digits behind a point, in nanoseconds; the last point in time for
+/// what is beyond it.
+fn unix_time(text: &str) -> Option<i64> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !format!("{seconds}{fraction}").bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let nanoseconds: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
+    let seconds: i64 = seconds.parse().ok()?;
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.parse().ok()?))
 }
 
 /// The log of a container, or that of the one which was there before.
@@ -128,14 +140,19 @@ async fn follow(
     query: Query,
     split: Split,
 ) -> Result<()> {
-    let watch = Watch::start().map_err(|error| Fail::Fatal(error.to_string()))?;
+    let failed = |error: io::Error| Fail::Fatal(error.to_string());
+    // Before there is any output: who has seen some of it may end this.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let watch = Watch::start().map_err(failed)?;
     let (follow, control) = Follow::new(Arc::new(watch), query, Renderer::new(Form::Cri, false));
     control.add(Followed { log: file, name: Name::default() }, None);
     let reader = tokio::task::spawn_blocking(move || follow.run(&mut { split }));
     tokio::select! {
         read = reader => read.map_or(Ok(()), ended),
         () = tell_end(&client, &id, &control) => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
     }
 }
 
@@ -284,6 +301,9 @@ mod tests {
         let seconds = |text: &str| since(text).unwrap_or_default().map(|at| at / 1_000_000_000);
         assert_eq!(seconds("0"), Some(0));
         assert_eq!(seconds("1767323045.5"), Some(1_767_323_045));
+        assert_eq!(since("1767323045.000000001").unwrap(), Some(1_767_323_045_000_000_001));
+        assert_eq!(since("99999999999").unwrap(), Some(i64::MAX));
+        assert!(["1e3", "-5", ".", "inf"].iter().all(|text| since(text).is_err()));
         assert_eq!(seconds("2026-01-02Z"), Some(1_767_312_000));
         assert_eq!(seconds("2026-01-02T00:00:00Z"), Some(1_767_312_000));
         let now = crate::values::now() / 1_000_000_000;

@@ -11,8 +11,11 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 use super::{
     Call, Result, change, list, print, reach,
-    report::{Fail, INTERRUPTED, Level, Tried, log},
+    report::{Fail, INTERRUPTED, Level, Tried, kernel_words, log},
 };
+
+/// What is done with the file of a pod, where it is not one of several.
+const LOAD_POD: &str = "load podSandboxConfig";
 
 /// Says what crictl would not mind; gives the config.
 fn checked<T: Clone>(
@@ -34,7 +37,7 @@ fn checked<T: Clone>(
 
 fn read_pod(path: &str) -> Result<v1::PodSandboxConfig> {
     let read = config::read_pod(Path::new(path), Strictness::Lenient);
-    let mut pod = checked(path, read).tried("load podSandboxConfig")?;
+    let mut pod = checked(path, read)?;
     config::fill_uid(&mut pod).map_err(|error| Fail::Fatal(format!("make a uid: {error}")))?;
     if pod.linux.as_ref().is_some_and(|linux| linux.cgroup_parent.is_empty()) {
         let words =
@@ -50,7 +53,7 @@ pub(super) async fn run_pod(call: &Call) -> Result<()> {
         return Err(Fail::Help);
     }
     let client = reach::client_with(call, "cancel-timeout").await?;
-    let pod = read_pod(path)?;
+    let pod = read_pod(path).tried(LOAD_POD)?;
     let id = client.run_pod_sandbox(pod, call.line.text("runtime")).await;
     print(&format!("{}\n", id.tried("run pod sandbox")?))
 }
@@ -110,7 +113,7 @@ pub(super) async fn run(call: &Call) -> Result<()> {
     let pull = wants_pull(call, !call.config.disable_pull_on_run)?;
     let client = reach::client_with(call, "cancel-timeout").await?;
     let done = async {
-        let config = read_pod(pod)?;
+        let config = read_pod(pod).tried(LOAD_POD)?;
         let sandbox = client.run_pod_sandbox(config, call.line.text("runtime")).await;
         let sandbox = sandbox.tried("run pod sandbox")?;
         let created = create_in(call, &client, &sandbox, container, pod, pull).await;
@@ -131,7 +134,7 @@ pub(super) async fn pull(call: &Call) -> Result<()> {
     let client = reach::client(call).await?;
     let auth = auth(call).await?;
     let pod = match line.is_set("pod-config") {
-        true => Some(read_pod(line.text("pod-config"))?),
+        true => Some(read_pod(line.text("pod-config")).tried(LOAD_POD)?),
         false => None,
     };
     let annotations: BTreeMap<_, _> = list::labels(line.list("annotation"))?;
@@ -214,7 +217,7 @@ impl Drop for Silent {
 
 /// Reads a line from the terminal without showing it, unless a signal wants to leave.
 async fn ask_password(call: &Call) -> Result<String> {
-    let failed = |error: io::Error| Fail::Fatal(error.to_string());
+    let failed = |error: io::Error| Fail::Fatal(kernel_words(&error));
     // In this order: what is typed at once is not shown either.
     let silent = Silent::enter().map_err(failed)?;
     print("Enter Password:")?;

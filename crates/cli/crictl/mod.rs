@@ -172,7 +172,7 @@ async fn command_line(
             return help_for(path, &shown, rest, |topic| command.command(topic));
         }
         if let Some(inner) = command.command(first) {
-            return schema(inner, &format!("{path} {first}"), rest);
+            return schema(inner, &format!("{path} {}", inner.name()), rest);
         }
     }
     call.services = reach::Services::of(command.name(), call.line.bool("prune"));

@@ -16,6 +16,9 @@ use crate::connect;
 /// What crictl takes for its timeout where none can be used.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What crictl was about when nobody answers.
+const VALIDATE: &str = "validate service connection";
+
 /// Which of the two services a command speaks to. The socket of the other one may be one where nobody
 /// listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,12 +101,16 @@ async fn connected(call: &Call) -> Result<Client> {
         DiscoveryError::Named { cause, .. } => {
             let endpoint = given.as_deref().unwrap_or_default();
             let words = rpc(&cause);
-            Fail::Fatal(format!("validate CRI v1 {kind} API for endpoint {endpoint:?}: {words}"))
+            Fail::Fatal(format!(
+                "{VALIDATE}: validate CRI v1 {kind} API for endpoint {endpoint:?}: {words}"
+            ))
         }
         DiscoveryError::Images { cause } => {
             let endpoint = images.as_deref().unwrap_or_default();
             let words = rpc(&cause);
-            Fail::Fatal(format!("validate CRI v1 image API for endpoint {endpoint:?}: {words}"))
+            Fail::Fatal(format!(
+                "{VALIDATE}: validate CRI v1 image API for endpoint {endpoint:?}: {words}"
+            ))
         }
         other => Fail::Fatal(other.to_string()),
     })?;

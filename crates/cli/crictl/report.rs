@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::{io::IsTerminal, process::ExitCode};
 
 use crilet_cri::CriError;
+use nix::errno::Errno;
 
 use crate::output;
 
@@ -87,14 +88,30 @@ pub(super) fn rpc(error: &CriError) -> String {
     }
 }
 
-/// What the kernel said, as Go writes it: in small letters and without its number.
+/// What the kernel said, as Go writes it: in small letters and without its number. The C library of a static
+/// build has other words for some of it.
 pub(super) fn kernel_words(error: &std::io::Error) -> String {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    if let Some((_, words)) = GO_WORDS.iter().find(|(known, _)| Some(*known) == number) {
+        return (*words).to_owned();
+    }
     let words = error.to_string();
     match words.split_once(" (os error") {
         Some((words, _)) => words.to_ascii_lowercase(),
         None => words,
     }
 }
+
+/// Go's words where musl's are others.
+const GO_WORDS: [(Errno, &str); 7] = [
+    (Errno::EADDRINUSE, "address already in use"),
+    (Errno::EADDRNOTAVAIL, "cannot assign requested address"),
+    (Errno::EBUSY, "device or resource busy"),
+    (Errno::ELOOP, "too many levels of symbolic links"),
+    (Errno::ENAMETOOLONG, "file name too long"),
+    (Errno::ENOTSOCK, "socket operation on non-socket"),
+    (Errno::ENOTTY, "inappropriate ioctl for device"),
+];
 
 /// How much a word weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,4 +162,25 @@ fn quoted(words: &str) -> String {
     }
     out.push('"');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_said_has_gos_words_with_any_c_library() {
+        let others = [
+            (Errno::ENOENT, "no such file or directory"),
+            (Errno::EACCES, "permission denied"),
+            (Errno::EISDIR, "is a directory"),
+            (Errno::ENOTDIR, "not a directory"),
+            (Errno::ECONNREFUSED, "connection refused"),
+            (Errno::ECONNRESET, "connection reset by peer"),
+        ];
+        for (number, words) in GO_WORDS.into_iter().chain(others) {
+            let error = std::io::Error::from_raw_os_error(number as i32);
+            assert_eq!(kernel_words(&error), words);
+        }
+    }
 }

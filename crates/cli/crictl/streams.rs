@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Call, Result, list, print, reach,
-    report::{Fail, Level, Tried, log, rpc},
+    report::{Fail, Level, Tried, kernel_words, log, rpc},
 };
 use crate::{
     errors::CliError,
@@ -21,6 +21,9 @@ use crate::{
 
 /// Options that choose containers in the place of an id.
 const FILTERS: [&str; 7] = ["name", "pod", "image", "state", "label", "latest", "last"];
+
+/// What is done before streams are carried.
+const GET_EXECUTOR: &str = "get executor";
 
 impl From<StreamError> for Fail {
     fn from(error: StreamError) -> Self {
@@ -61,12 +64,19 @@ fn transport(call: &Call) -> Result<Transport> {
     match call.line.text("transport") {
         "spdy" => Ok(Transport::Spdy),
         "websocket" => Ok(Transport::WebSocket),
-        other => Err(Fail::Fatal(format!("get executor: unknown transport: {other}"))),
+        other => Err(Fail::Fatal(format!("unknown transport: {other}"))),
     }
 }
 
-fn streamer(call: &Call, client: &Client) -> Result<Streamer> {
-    Ok(Streamer::new(client.clone()).with_tls(tls(call)?).with_transport(transport(call)?))
+/// Reads the files for TLS also where the runtime turns out to serve without: who names one that cannot be
+/// read is told.
+fn streamer(call: &Call, client: &Client, tls: TlsFiles) -> Result<Streamer> {
+    for path in [&tls.ca, &tls.certificate, &tls.key].into_iter().flatten() {
+        std::fs::File::open(path).map_err(|error| {
+            Fail::Fatal(format!("open {}: {}", path.display(), kernel_words(&error)))
+        })?;
+    }
+    Ok(Streamer::new(client.clone()).with_tls(tls).with_transport(transport(call)?))
 }
 
 /// The streams that are wanted. crictl does not mind a transport that cannot tell the end of input.
@@ -78,7 +88,7 @@ fn streams(call: &Call, stdin: bool) -> Result<Streams> {
     if tty && !std::io::stdin().is_terminal() {
         return Err(Fail::fatal("input is not a terminal"));
     }
-    let half_close = stdin && !tty && transport(call)? == Transport::Spdy;
+    let half_close = stdin && !tty && call.line.text("transport") == "spdy";
     Ok(Streams { stdin, stdout: true, stderr: !tty, tty, half_close })
 }
 
@@ -101,9 +111,11 @@ pub(super) async fn attach(call: &Call) -> Result<()> {
         _ => return Err(Fail::Help),
     };
     let client = reach::client(call).await?;
+    let tls = tls(call)?;
     let attached = async {
         let streams = streams(call, call.line.bool("stdin"))?;
-        let session = streamer(call, &client)?.attach(id, streams).await?;
+        let streamer = streamer(call, &client, tls).tried(GET_EXECUTOR)?;
+        let session = streamer.attach(id, streams).await?;
         carry(session).await
     };
     attached.await.tried("attaching running container failed")
@@ -123,6 +135,7 @@ pub(super) async fn exec(call: &Call) -> Result<()> {
     let (ids, command) = match line.arguments.split_first() {
         Some((id, command)) if !filtered => (vec![id.clone()], command),
         _ => {
+            list::labels(line.list("label"))?;
             let found = list::find_containers(&client, line).await.tried("listing containers")?;
             let ids: Vec<_> = found.into_iter().map(|container| container.id).collect();
             if ids.is_empty() {
@@ -177,9 +190,11 @@ async fn exec_one(call: &Call, client: &Client, id: &str, command: &[String]) ->
         let done = exec_sync(call, client, id, command).await;
         return done.tried(format!("execing command in container {id} synchronously"));
     }
+    let tls = tls(call)?;
     let streamed = async {
         let streams = streams(call, call.line.bool("interactive"))?;
-        let session = streamer(call, client)?.exec(id, command, streams).await?;
+        let streamer = streamer(call, client, tls).tried(GET_EXECUTOR)?;
+        let session = streamer.exec(id, command, streams).await?;
         carry(session).await
     };
     streamed.await.tried(format!("execing command in container {id}"))
@@ -218,15 +233,16 @@ pub(super) async fn port_forward(call: &Call) -> Result<()> {
     let ports: std::result::Result<Vec<Ports>, String> =
         ports.iter().map(|port| port.parse()).collect();
     let ports = ports.map_err(|words| Fail::Fatal(format!("port forward: {words}")))?;
-    let route = match (call.line.is_set("transport"), transport(call)?) {
-        // The pod's own network where it is on this machine, which does what TCP does.
-        (false, _) => Route::Auto,
-        (true, Transport::WebSocket) => Route::WebSocket,
-        (true, _) => Route::Spdy,
-    };
     let client = reach::client(call).await?;
+    let tls = tls(call)?;
     let forwarded = async {
-        let streamer = streamer(call, &client)?;
+        let streamer = streamer(call, &client, tls).tried("get dialer")?;
+        let route = match (call.line.is_set("transport"), transport(call)?) {
+            // The pod's own network where it is on this machine, which does what TCP does.
+            (false, _) => Route::Auto,
+            (true, Transport::WebSocket) => Route::WebSocket,
+            (true, _) => Route::Spdy,
+        };
         let forwarder = streamer.forward(id, route).await?;
         port_forward::until_it_ends(forwarder, &ports, &[]).await?;
         Err(Fail::fatal("lost connection to pod"))

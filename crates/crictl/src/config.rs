@@ -4,6 +4,7 @@
 //! in JSON, can be read but not edited.
 
 use std::fmt::Write as _;
+use std::num::{IntErrorKind, ParseIntError};
 
 use crilet_core::yaml;
 
@@ -92,6 +93,7 @@ impl Config {
         let indent = indented.map(|line| line.len() - line.trim_start().len()).min();
         let level = |line: &str| read_line(line.get(indent.unwrap_or_default()..).unwrap_or(""));
         let lines: Option<Vec<Line>> = text.lines().map(level).collect();
+        let lines = lines.filter(|lines| is_one_document(lines));
         let mut config = Self { lines: lines.clone(), ..Self::default() };
         let entries: Vec<(String, String)> = match lines {
             Some(lines) => lines
@@ -151,8 +153,15 @@ impl Config {
             "runtime-endpoint" => value.clone_into(&mut self.runtime_endpoint),
             "image-endpoint" => value.clone_into(&mut self.image_endpoint),
             "timeout" => {
-                let text = format!("strconv.Atoi: parsing {value:?}: invalid syntax");
-                self.timeout = value.parse().map_err(|_| given(text))?;
+                self.timeout = value.parse().map_err(|error: ParseIntError| {
+                    let reason = match error.kind() {
+                        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
+                            "value out of range"
+                        }
+                        _ => "invalid syntax",
+                    };
+                    given(format!("strconv.Atoi: parsing {value:?}: {reason}"))
+                })?;
             }
             "debug" => self.debug = yes()?,
             "pull-image-on-create" => self.pull_image_on_create = yes()?,
@@ -215,6 +224,13 @@ fn missing(lines: &[Line], values: &[(&str, String)]) -> String {
     rest.map(|(key, value)| format!("{key}: {}\n", quoted(value, None, key))).collect()
 }
 
+/// Whether nothing begins a second document, which is none of the configuration's.
+fn is_one_document(lines: &[Line]) -> bool {
+    let is_entry = |line: &Line| matches!(line, Line::Entry { .. });
+    let is_mark = |line: &Line| matches!(line, Line::Other(text) if text == "---");
+    !lines.iter().skip_while(|line| !is_entry(line)).any(is_mark)
+}
+
 /// A blank line stays behind a comment that belongs to what is before it, or to the file.
 fn keeps_blank(lines: &[Line], at: usize) -> bool {
     let before = lines.get(..at).unwrap_or_default();
@@ -251,10 +267,12 @@ fn read_line(line: &str) -> Option<Line> {
         None => {
             let end = if rest.starts_with('#') { Some(0) } else { rest.find(" #") };
             let (value, comment) = rest.split_at(end.unwrap_or(rest.len()));
-            if value.starts_with(['{', '[', '&', '*', '!', '|', '>', '%', '@', '`']) {
+            let value = value.trim_end();
+            let is_more = value.contains(": ") || value.ends_with(':');
+            if is_more || value.starts_with(['{', '[', '&', '*', '!', '|', '>', '%', '@', '`']) {
                 return None;
             }
-            (value.trim_end().to_owned(), comment)
+            (value.to_owned(), comment)
         }
     };
     let comment = after.trim();
@@ -385,11 +403,18 @@ mod tests {
             wrong("timeout: 2s\n"),
             "parsing config option 'timeout': strconv.Atoi: parsing \"2s\": invalid syntax"
         );
+        assert!(wrong("timeout: 99999999999999999999\n").ends_with("value out of range"));
         assert!(wrong("debug: [true]\n").contains("must be a single value"));
         assert!(wrong("- a\n").contains("expected a mapping"));
         let json = Config::read("{\"timeout\": 7, \"debug\": true}").unwrap();
         assert_eq!((json.timeout, json.debug), (7, true));
         assert!(json.write().is_err());
+        // The second document is nobody's; what YAML refuses is refused.
+        let first = Config::read("timeout: 3\n---\ntimeout: 4\n").unwrap();
+        assert_eq!((first.timeout, first.write().is_err()), (3, true));
+        for text in ["runtime-endpoint: a: b\n", "timeout: 5 debug: true\n"] {
+            assert!(matches!(Config::read(text), Err(ConfigError::Yaml(_))), "{text}");
+        }
         let mut config = Config::default();
         assert_eq!(config.get("x").unwrap_err().to_string(), "no configuration option named x");
         let error = config.set("debug", "maybe").unwrap_err().to_string();

@@ -234,7 +234,9 @@ struct Shape {
 
 impl Shape {
     fn of(text: &str) -> Self {
-        let special = text.chars().any(|letter| !is_printable(letter));
+        // Line ends to YAML 1.1, which every style but the double quotes would lose.
+        let special =
+            text.chars().any(|c| !is_printable(c) || matches!(c, '\u{2028}' | '\u{2029}'));
         let space_break = text.contains(" \n");
         let break_space = text.contains("\n ");
         let spaced = text.starts_with(' ') || text.ends_with(' ') || text.starts_with('\n');
@@ -351,6 +353,7 @@ mod tests {
             assert_eq!(style(plain), format!("{plain}\n"));
         }
         assert_eq!(style("a\tb"), "\"a\\tb\"\n");
+        assert_eq!(style("a\u{2028}b"), "\"a\\Lb\"\n");
         assert_eq!(style("\u{1f600}"), "\"\\U0001F600\"\n");
     }
 

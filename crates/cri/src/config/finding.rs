@@ -158,10 +158,15 @@ impl Report {
 
     /// Takes a finding that crictl would not make: an error if strict, else a warning.
     pub(super) fn stricter(&mut self, mut finding: Finding) {
-        if self.strictness == Strictness::Lenient {
+        if self.is_lenient() {
             finding.severity = Severity::Warning;
         }
         self.error(finding);
+    }
+
+    /// Whether what crictl takes is no error.
+    pub(super) fn is_lenient(&self) -> bool {
+        self.strictness == Strictness::Lenient
     }
 
     /// Says that a field is given under a wrong name, so that it is not reported as missing, too.

@@ -104,16 +104,25 @@ fn read_single(
 ) -> Result<Reading, Findings> {
     let only = |finding: Finding| Findings(vec![finding]);
     let source = source::load(path, stdin).map_err(only)?;
-    let [document] = source.documents.as_slice() else {
-        let message = format!("{} documents, expected one {}", source.documents.len(), kind.noun());
+    let [document, more @ ..] = source.documents.as_slice() else {
+        let message = format!("0 documents, expected one {}", kind.noun());
         return Err(only(Finding::new(message).in_file(&source.file)));
     };
+    let message = format!("{} documents, expected one {}", more.len() + 1, kind.noun());
+    let several = (!more.is_empty()).then(|| Finding::new(message));
+    if let (Some(finding), Strictness::Strict) = (&several, strictness) {
+        return Err(only(finding.clone().in_file(&source.file)));
+    }
     // A file that looks like nothing is read as what it is meant to be: its fields tell more.
     if kind::classify(document).is_ok_and(|found| found != kind) {
         let message = format!("a {}, expected a {}", kind.other().noun(), kind.noun());
         return Err(only(Finding::new(message).in_file(&source.file).at(document.position)));
     }
-    Ok(Reading::new(&source, document, kind, strictness).with_duplicates(&source))
+    let mut reading = Reading::new(&source, document, kind, strictness).with_duplicates(&source);
+    if let Some(finding) = several {
+        reading.report.stricter(finding.hint("the first one is read"));
+    }
+    Ok(reading)
 }
 
 /// A document that was read but not yet checked.

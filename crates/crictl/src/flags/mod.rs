@@ -236,7 +236,10 @@ fn value_of(
     let value = value.or_else(|| rest.pop());
     let value = value.ok_or_else(|| format!("flag needs an argument: -{spelling}"))?;
     match flag.kind {
-        Kind::Int if integer(&value).is_none() => Err(invalid(&value)),
+        Kind::Int => match integer(&value) {
+            Ok(_) => Ok(value),
+            Err(reason) => Err(format!("invalid value {value:?} for flag -{spelling}: {reason}")),
+        },
         Kind::Duration if duration(&value).is_none() => Err(invalid(&value)),
         _ => Ok(value),
     }
@@ -284,21 +287,32 @@ pub fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// As strconv.ParseInt with base 0.
-fn integer(text: &str) -> Option<i64> {
+/// As strconv.ParseInt with base 0: `_` may stand between digits, and between a prefix and its digits.
+///
+/// # Errors
+/// What is wrong, in the words of Go's `flag`.
+fn integer(text: &str) -> Result<i64, &'static str> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    let (radix, digits) = match (digits.get(..2), digits.get(2..)) {
-        (Some("0x" | "0X"), Some(rest)) => (16, rest),
-        (Some("0o" | "0O"), Some(rest)) => (8, rest),
-        (Some("0b" | "0B"), Some(rest)) => (2, rest),
-        _ if digits.len() > 1 && digits.starts_with('0') => (8, digits),
-        _ => (10, digits),
+    let digits = digits.to_ascii_lowercase();
+    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2)];
+    let prefixed = prefixed.iter().find_map(|(prefix, radix)| {
+        let rest = digits.strip_prefix(prefix)?;
+        Some((*radix, rest.strip_prefix('_').unwrap_or(rest)))
+    });
+    let (radix, digits) = match prefixed {
+        Some(prefixed) => prefixed,
+        None if digits.len() > 1 && digits.starts_with('0') => (8, digits.as_str()),
+        None => (10, digits.as_str()),
     };
-    let starts = digits.starts_with(|letter: char| letter.is_digit(radix));
-    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok().filter(|_| starts)
+    let is_number = |group: &str| !group.is_empty() && group.chars().all(|c| c.is_digit(radix));
+    if !digits.split('_').all(is_number) {
+        return Err("parse error");
+    }
+    let digits = digits.replace('_', "");
+    i64::from_str_radix(&format!("{sign}{digits}"), radix).map_err(|_| "value out of range")
 }
 
 /// As time.ParseDuration, in nanoseconds: numbers with units, `1h30m`, `1.5s`; `0` alone.

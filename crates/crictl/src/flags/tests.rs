@@ -74,11 +74,15 @@ fn values_are_read_as_go_reads_them() {
     for text in ["", "3", "s", "1.2.3s", ".s", "1x", "99999999999h"] {
         assert_eq!(duration(text), None, "{text}");
     }
-    let numbers = [("10", Some(10)), ("010", Some(8)), ("-0b11", Some(-3)), ("+5", Some(5))];
+    let numbers =
+        [("10", 10), ("010", 8), ("-0b11", -3), ("+5", 5), ("1_000", 1000), ("0x_F_f", 255)];
     for (text, expected) in numbers {
-        assert_eq!(integer(text), expected, "{text}");
+        assert_eq!(integer(text), Ok(expected), "{text}");
     }
-    assert!(["", "-", "x", "0x", "1e3", "+-5"].iter().all(|text| integer(text).is_none()));
+    for text in ["", "-", "x", "0x", "1e3", "+-5", "_1", "1_", "1__0", "08", "0x_"] {
+        assert_eq!(integer(text), Err("parse error"), "{text}");
+    }
+    assert_eq!(integer("99999999999999999999"), Err("value out of range"));
     assert_eq!((boolean("T"), boolean("yes")), (Some(true), None));
 }
 

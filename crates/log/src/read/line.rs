@@ -47,6 +47,8 @@ pub struct Line<'a> {
     pub first: bool,
     /// Whether it is the line's last piece.
     pub last: bool,
+    /// Whether its log ends before the line does: the runtime wrote that it goes on, and nothing came.
+    pub cut: bool,
 }
 
 /// What was found while reading.
@@ -74,4 +76,4 @@ impl Counts {
 
 /// What a source has before its first line.
 pub(super) const NOTHING: Line<'static> =
-    Line { time: b"", stream: None, content: b"", first: true, last: true };
+    Line { time: b"", stream: None, content: b"", first: true, last: true, cut: false };

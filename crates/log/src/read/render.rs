@@ -138,7 +138,7 @@ fn cri(line: &Line<'_>, out: &mut Vec<u8>) {
         append(out, line.time);
         out.push(b' ');
         append(out, stream.name().as_bytes());
-        out.extend_from_slice(if line.last { b" F " } else { b" P " });
+        out.extend_from_slice(if line.last && !line.cut { b" F " } else { b" P " });
     }
     append(out, line.content);
     out.push(b'\n');

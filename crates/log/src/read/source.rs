@@ -77,6 +77,8 @@ pub(crate) struct Source {
     /// The segments that are still to come.
     queue: Option<Queue>,
     over: bool,
+    /// Whether it gives what no record went on.
+    finishing: bool,
     /// Whether more may come at the end of the last file.
     endless: bool,
     /// What is read after the last file.
@@ -112,6 +114,7 @@ impl Source {
             at: i64::MIN,
             queue: None,
             over: false,
+            finishing: false,
             endless: false,
             follow_up: None,
             counts: Counts::default(),
@@ -217,6 +220,7 @@ impl Source {
                 content: self.cursor.bytes(content.clone()),
                 first: true,
                 last: true,
+                cut: false,
             },
             Place::Held { slot, last } => match (self.held.get(*slot), SLOTS.get(*slot)) {
                 (Some(held), Some(stream)) => Line {
@@ -225,6 +229,7 @@ impl Source {
                     content: &held.bytes,
                     first: !held.given,
                     last: *last,
+                    cut: self.finishing && *slot != NO_RECORD,
                 },
                 _ => NOTHING,
             },
@@ -289,6 +294,7 @@ impl Source {
     /// Gives, one after the other, the fragments that nothing went on.
     pub(crate) fn finish(&mut self) -> Next {
         self.release();
+        self.finishing = true;
         for slot in 0..self.held.len() {
             if self.held.get(slot).is_some_and(|held| held.open) && self.complete(slot, true) {
                 return Next::Line;

@@ -342,6 +342,22 @@ fn every_form_is_written() {
     assert_eq!((&objects[2]["broken"], &objects[2]["pod"]), (&true.into(), &"default/web".into()));
 }
 
+/// A line that the log leaves open is one with an end to people; who reads records is told.
+#[test]
+fn a_line_without_an_end_stays_one_as_a_record() {
+    let text = "2026-01-02T03:04:05Z stdout F a\n2026-01-02T03:04:06Z stdout P b\n";
+    let (_scratch, log) = log_of(&[(text.as_bytes().to_vec(), FileForm::Plain)]);
+    for (form, expected) in [(Form::Cri, text), (Form::Raw, "a\nb\n")] {
+        let mut renderer = Renderer::new(form, false);
+        renderer.add(&Name::default());
+        let mut out = Vec::new();
+        let counts =
+            read(std::slice::from_ref(&log), &Query::default(), &mut renderer, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(counts.lines, 2);
+    }
+}
+
 #[test]
 fn several_logs_are_merged_by_time() {
     let line = |time: u64, text: &str| {

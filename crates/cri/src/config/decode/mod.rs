@@ -112,17 +112,20 @@ impl Decoder<'_> {
         if let FieldKind::Message(schema) = kind {
             return Some(Value::Bytes(self.message(schema, node, path)));
         }
-        let read = match &node.value {
-            Tree::Scalar(scalar) => scalar::read(kind, scalar),
-            _ => Err(wrong_type(scalar::noun(kind), node, path)),
+        let Tree::Scalar(scalar) = &node.value else {
+            self.report.error(wrong_type(scalar::noun(kind), node, path));
+            return None;
         };
-        match read {
-            Ok(value) => Some(value),
-            Err(finding) => {
-                self.report.error(finding.at(node.position).on(path));
-                None
-            }
+        let finding = match scalar::read(kind, scalar) {
+            Ok(value) => return Some(value),
+            Err(finding) => finding.at(node.position).on(path),
+        };
+        let meant = scalar::by_yaml_1_1(kind, scalar).filter(|_| self.report.is_lenient());
+        match meant {
+            Some(_) => self.report.stricter(finding),
+            None => self.report.error(finding),
         }
+        meant
     }
 
     fn unknown(&mut self, schema: &Message, entry: &Entry, parent: &str) {

@@ -38,6 +38,51 @@ pub(super) fn read(kind: Kind, scalar: &Scalar) -> Result<Value, Finding> {
     }
 }
 
+/// Reads what [`read`] refuses and YAML 1.1, which crictl reads, has as a boolean or a whole number: `yes`,
+/// `010` for 8, `1_000`, `1.0`.
+pub(super) fn by_yaml_1_1(kind: Kind, scalar: &Scalar) -> Option<Value> {
+    if scalar.style != Style::Plain {
+        return None;
+    }
+    let text = match (kind, scalar.text.as_str()) {
+        (Kind::Bool, "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "True" | "TRUE") => {
+            "true".to_owned()
+        }
+        (
+            Kind::Bool,
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "False" | "FALSE",
+        ) => "false".to_owned(),
+        (Kind::Int32 | Kind::Uint32 | Kind::Int64 | Kind::Uint64, text) => {
+            number_of_yaml_1_1(text)?.to_string()
+        }
+        _ => return None,
+    };
+    read(kind, &Scalar { text, style: Style::Plain }).ok()
+}
+
+fn number_of_yaml_1_1(text: &str) -> Option<i64> {
+    let text = text.replace('_', "");
+    let (negative, digits) =
+        text.strip_prefix('-').map_or((false, text.as_str()), |rest| (true, rest));
+    let digits = digits.strip_prefix('+').filter(|_| !negative).unwrap_or(digits);
+    let prefixed = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8)];
+    let whole = prefixed.iter().find_map(|(prefix, radix)| {
+        let rest = digits.strip_prefix(prefix)?;
+        let is_number = rest.chars().all(|digit| digit.is_digit(*radix));
+        i64::from_str_radix(rest, *radix).ok().filter(|_| is_number)
+    });
+    let whole = whole.or_else(|| {
+        // The whole numbers that a fraction has exactly.
+        let (number, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let is_whole = fraction.bytes().all(|digit| digit == b'0');
+        number
+            .parse()
+            .ok()
+            .filter(|_| is_whole && number.bytes().all(|digit| digit.is_ascii_digit()))
+    })?;
+    Some(if negative { -whole } else { whole })
+}
+
 /// Names what a field of this kind takes.
 pub(super) fn noun(kind: Kind) -> &'static str {
     match kind {

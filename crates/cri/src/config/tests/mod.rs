@@ -227,6 +227,50 @@ fn lenient_reading_warns_where_crictl_is_silent() {
     assert_eq!(warnings, []);
 }
 
+/// What YAML 1.1 means by it, as crictl has it.
+#[test]
+fn lenient_reading_takes_booleans_and_numbers_of_yaml_1_1() {
+    let attempt = |text: &str| format!("metadata: {{name: a, namespace: b, attempt: {text}}}\n");
+    for (text, expected) in [
+        ("010", 8),
+        ("-0", 0),
+        ("+7", 7),
+        ("0b101", 5),
+        ("1_000", 1000),
+        ("1.0", 1),
+        ("08", 8),
+        ("0x1_0", 16),
+    ] {
+        let directory = Directory::new(&[("pod.yaml", &attempt(text))]);
+        let (pod, warnings) = read_pod(&directory.path("pod.yaml"), Strictness::Lenient).unwrap();
+        assert_eq!(pod.config.metadata.unwrap().attempt, expected, "{text}");
+        assert_eq!(warnings.len(), usize::from(text != "-0"), "{text}");
+        let strict = read_pod(&directory.path("pod.yaml"), Strictness::Strict);
+        assert_eq!(strict.is_err(), text != "-0", "{text}");
+    }
+    for (text, expected) in
+        [("yes", true), ("On", true), ("True", true), ("off", false), ("N", false)]
+    {
+        let source = format!("{}stdin: {text}\n", container("a"));
+        let directory = Directory::new(&[("main.yaml", &source)]);
+        let (main, warnings) =
+            read_container(&directory.path("main.yaml"), Strictness::Lenient).unwrap();
+        assert_eq!((main.config.stdin, warnings.len()), (expected, 1), "{text}");
+    }
+}
+
+#[test]
+fn lenient_reading_takes_the_first_of_several_documents() {
+    let source = "metadata: {name: a, namespace: b}\n---\nx: y\n";
+    let directory = Directory::new(&[("pod.yaml", source)]);
+    let (pod, warnings) = read_pod(&directory.path("pod.yaml"), Strictness::Lenient).unwrap();
+    assert_eq!(pod.config.metadata.unwrap().name, "a");
+    let expected = "pod.yaml: 2 documents, expected one pod config\n  hint: the first one is read";
+    assert_eq!(directory.strip(&Findings(warnings)), expected);
+    let strict = read_pod(&directory.path("pod.yaml"), Strictness::Strict).unwrap_err();
+    assert_eq!(directory.strip(&strict), "pod.yaml: 2 documents, expected one pod config");
+}
+
 #[test]
 fn lenient_reading_refuses_what_crictl_refuses() {
     for (source, expected) in [
@@ -234,7 +278,9 @@ fn lenient_reading_refuses_what_crictl_refuses() {
         ("hostname: a\nmetadata: {name: a, namespace: ''}\n", "metadata.namespace: empty"),
         ("hostname: a\nmetadata: {name: a, namspace: b}\n", "metadata.namespace: missing"),
         ("metadata: {name: a, namespace: b, attempt: x}\n", "found `x`"),
-        ("metadata: {name: a, namespace: b}\n---\nx: y\n", "2 documents, expected one pod config"),
+        ("metadata: {name: a, namespace: b, attempt: 1.5}\n", "found `1.5`"),
+        ("metadata: {name: a, namespace: b, attempt: '010'}\n", "found \"010\""),
+        ("metadata: {name: a, namespace: b, attempt: -010}\n", "found `-010`"),
     ] {
         let directory = Directory::new(&[("pod.yaml", source)]);
         let found = read_pod(&directory.path("pod.yaml"), Strictness::Lenient).unwrap_err();
