@@ -16,6 +16,8 @@ use crilet_pod::images::{Credentials, Environment};
 use super::{Foundation, RealNode};
 use crate::{Config, Node};
 
+mod wrong;
+
 /// Often enough for tests that wait for it.
 const RELIST: Duration = Duration::from_millis(200);
 /// Far longer than anything takes, even on a busy machine.
