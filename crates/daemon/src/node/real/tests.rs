@@ -13,9 +13,10 @@ use crilet_cri::{
 };
 use crilet_pod::images::{Credentials, Environment};
 
-use super::{Foundation, RealNode};
+use super::{Foundation, RealNode, StartError};
 use crate::{Config, Node};
 
+mod second;
 mod wrong;
 
 /// Often enough for tests that wait for it.
@@ -55,8 +56,17 @@ impl Bed {
         fake: &FakeHandle,
         relist: Duration,
     ) -> Arc<RealNode> {
+        Self::try_node(directory, "manifests", fake, relist).unwrap()
+    }
+
+    fn try_node(
+        directory: &tempfile::TempDir,
+        manifests: &str,
+        fake: &FakeHandle,
+        relist: Duration,
+    ) -> Result<Arc<RealNode>, StartError> {
         let config = Config {
-            pods_dir: directory.path().join("manifests"),
+            pods_dir: directory.path().join(manifests),
             relist_interval: relist,
             ..Config::default()
         };
@@ -70,7 +80,7 @@ impl Bed {
         };
         fs::create_dir_all(&config.pods_dir).unwrap();
         fs::set_permissions(&config.pods_dir, fs::Permissions::from_mode(0o755)).unwrap();
-        RealNode::start(&config, foundation).unwrap()
+        RealNode::start(&config, foundation)
     }
 
     /// The daemon ends and another one takes over.
