@@ -295,9 +295,11 @@ async fn a_restart_of_the_daemon_changes_nothing() {
     let mut bed = Bed::start().await;
     bed.write("web.yaml", &web("sleep"));
     let before = bed.ready().await;
+    let restarted = jiff::Timestamp::now();
     bed.restart().await;
     let after = bed.ready().await;
     assert_eq!((ids(&before), &before.sandbox), (ids(&after), &after.sandbox));
+    assert!(after.created_at < restarted, "its age goes on: {}", after.created_at);
 }
 
 #[tokio::test]
