@@ -81,7 +81,10 @@ impl CliError {
             Self::Pull(failure) => pull_code(failure),
             Self::Pulls { .. } => NO_IMAGE,
             Self::Interrupted => INTERRUPTED,
-            Self::Exists { .. } | Self::Kept { .. } => EXISTS,
+            Self::Exists { .. }
+            | Self::Kept { .. }
+            | Self::Leaving { .. }
+            | Self::NotTheDaemons { .. } => EXISTS,
             Self::Daemon(error) => daemon_code(error),
             Self::Manifest { .. }
             | Self::NotText { .. }

@@ -52,6 +52,12 @@ impl CliError {
             Self::Url { .. } => Some("fetch it, look at it, then apply the file".to_owned()),
             Self::Never { pod, .. } => Some(format!("`crilet describe {pod}` tells more")),
             Self::Late { .. } => Some("--timeout waits longer".to_owned()),
+            Self::Leaving { pod } => {
+                Some(format!("`crilet wait --for deleted {pod}` waits until it is gone"))
+            }
+            Self::NotTheDaemons { pod } => {
+                Some(format!("`crilet rm {pod}` takes it down; then it can be handed over"))
+            }
             Self::Kept { hint, .. } => Some(hint.clone()),
             Self::Serve(error) => error.hint(),
             Self::KubeletsPod { .. } => Some("--kubelet-pods rotates them nevertheless".to_owned()),

@@ -107,6 +107,12 @@ pub(crate) enum CliError {
     /// The daemon keeps pods that were to be removed behind its back.
     #[error("the daemon keeps pod `{pod}` and would bring it up again")]
     Kept { pod: String, hint: String },
+    /// The daemon takes a pod down already.
+    #[error("the daemon is taking pod `{pod}` down")]
+    Leaving { pod: String },
+    /// A pod was to be handed to the daemon that somebody else has brought up.
+    #[error("pod `{pod}` is there already, and not the daemon's")]
+    NotTheDaemons { pod: String },
     /// Some images could not be removed; each failure has been told.
     #[error("{failed} images could not be removed")]
     Images { failed: usize },
