@@ -82,7 +82,7 @@ struct LogsArgs {
 
 /// Runs a verb of `crilet runtime`.
 pub(crate) async fn run(args: RuntimeArgs) -> Result<ExitCode, CliError> {
-    let layout = Layout::new(connect::data_root(), connect::state_root());
+    let layout = connect::layout();
     match args.verb {
         RuntimeVerb::Up(args) => run_up(&layout, args).await,
         RuntimeVerb::Down(args) => run_down(&layout, args).await,

@@ -92,6 +92,7 @@ impl CliError {
             | Self::Url { .. }
             | Self::Serve(RunError::Config(_))
             | Self::Blind { .. }
+            | Self::Sightless
             | Self::NotLooked(_)
             | Self::Network(_) => BAD_INPUT,
             Self::Images { .. }

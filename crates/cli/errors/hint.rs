@@ -52,6 +52,9 @@ impl CliError {
             Self::Url { .. } => Some("fetch it, look at it, then apply the file".to_owned()),
             Self::Never { pod, .. } => Some(format!("`crilet describe {pod}` tells more")),
             Self::Late { .. } => Some("--timeout waits longer".to_owned()),
+            Self::Sightless => {
+                Some("try again with sudo, or read a snapshot with --from".to_owned())
+            }
             Self::Leaving { pod } => {
                 Some(format!("`crilet wait --for deleted {pod}` waits until it is gone"))
             }

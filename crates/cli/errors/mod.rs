@@ -168,6 +168,9 @@ pub(crate) enum CliError {
     /// The node could not be looked at.
     #[error(transparent)]
     NotLooked(Box<CliError>),
+    /// The network looks empty to whoever is not root.
+    #[error("only root can read the node's network")]
+    Sightless,
     /// Something could not be read, so that it is not known what belongs to live pods.
     #[error("nothing was mended, for not all could be read: {problem}")]
     Blind { problem: String },
