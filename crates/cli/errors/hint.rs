@@ -21,6 +21,9 @@ impl CliError {
             Self::SeveralContainers { pod, names } => {
                 Some(format!("write {pod}/{}", names.first().map_or("CONTAINER", |name| name)))
             }
+            Self::NothingNamed { kind: "image", .. } => {
+                Some("`crilet images` lists every image".to_owned())
+            }
             Self::NothingNamed { .. } => {
                 Some("`crilet ps --all` lists every pod, `crilet images` every image".to_owned())
             }

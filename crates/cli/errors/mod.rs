@@ -190,8 +190,8 @@ pub(crate) enum CliError {
     #[error("{}", if *count == 0 { format!("no pod `{pod}` with a network of its own") } else { format!("`{pod}` is {count} pods") })]
     NoNamespace { pod: String, count: usize },
     /// A file of the user's cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    #[error("failed to {}", ErrorChain(.0))]
+    Write(WriteError),
     /// crilet's plugins could not be installed or taken away.
     #[error("failed to change the plugins")]
     Plugins(#[from] PluginsError),
@@ -262,6 +262,12 @@ fn because(why: &str) -> String {
 impl From<FileError> for CliError {
     fn from(error: FileError) -> Self {
         Self::Files(error)
+    }
+}
+
+impl From<WriteError> for CliError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
     }
 }
 
