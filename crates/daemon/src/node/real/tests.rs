@@ -291,18 +291,6 @@ async fn an_edit_that_cannot_be_used_leaves_the_pod_alone_even_over_a_restart() 
 }
 
 #[tokio::test]
-async fn a_restart_of_the_daemon_changes_nothing() {
-    let mut bed = Bed::start().await;
-    bed.write("web.yaml", &web("sleep"));
-    let before = bed.ready().await;
-    let restarted = jiff::Timestamp::now();
-    bed.restart().await;
-    let after = bed.ready().await;
-    assert_eq!((ids(&before), &before.sandbox), (ids(&after), &after.sandbox));
-    assert!(after.created_at < restarted, "its age goes on: {}", after.created_at);
-}
-
-#[tokio::test]
 async fn what_nobody_wants_any_more_goes_when_the_daemon_is_back() {
     let mut bed = Bed::start().await;
     bed.write("web.yaml", &web("sleep"));

@@ -1,4 +1,4 @@
-//! A second daemon beside the first.
+//! A second daemon: beside the first, and after it.
 
 use super::*;
 
@@ -15,4 +15,16 @@ async fn a_second_daemon_is_refused_whatever_its_manifests_until_the_first_has_e
     assert_eq!(ids(&*bed.ready().await), ids(&first));
     bed.node.shutdown().await;
     second().unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_daemon_changes_nothing() {
+    let mut bed = Bed::start().await;
+    bed.write("web.yaml", &web("sleep"));
+    let before = bed.ready().await;
+    let restarted = jiff::Timestamp::now();
+    bed.restart().await;
+    let after = bed.ready().await;
+    assert_eq!((ids(&before), &before.sandbox), (ids(&after), &after.sandbox));
+    assert!(after.created_at < restarted, "its age goes on: {}", after.created_at);
 }
