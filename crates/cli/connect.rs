@@ -13,6 +13,7 @@ use crilet_cri::{
 };
 use crilet_daemon::config::RuntimeConfig;
 use crilet_pod::{StateDir, images::Environment};
+use crilet_runtime::Layout;
 
 use crate::{errors::CliError, global::Global};
 
@@ -63,6 +64,11 @@ pub(crate) fn data_root() -> PathBuf {
 /// What may be lost at a reboot: `CRILET_STATE`, by default `/run/crilet`.
 pub(crate) fn state_root() -> PathBuf {
     variable("CRILET_STATE").unwrap_or_else(|| PathBuf::from("/run/crilet"))
+}
+
+/// Where crilet's own runtime has its files.
+pub(crate) fn layout() -> Layout {
+    Layout::new(data_root(), state_root())
 }
 
 /// The daemon's socket: `--socket` or `CRILET_SOCKET`, by default in [`state_root`].

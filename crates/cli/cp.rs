@@ -96,7 +96,14 @@ pub(crate) async fn run(global: &Global, args: CpArgs) -> Result<ExitCode, CliEr
     let from = open(&client, args.source).await?;
     let to = open(&client, args.destination).await?;
     let copied = tokio::task::spawn_blocking(move || copy(&from, &to, options)).await;
-    let copied = copied.map_err(|cause| CliError::Start { cause: io::Error::other(cause) })??;
+    let copied = match copied.map_err(|cause| CliError::Start { cause: io::Error::other(cause) })? {
+        Err(CliError::Files(FileError::Archive { doing: "write", cause }))
+            if cause.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            return Ok(ExitCode::SUCCESS);
+        }
+        other => other?,
+    };
     for path in &copied.skipped {
         output::say(&format!("left out `{}`: a socket or a device", path.display()));
     }

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Args;
-use crilet_api::{ContainerKind, ContainerState, Phase, Pod, PodList};
+use crilet_api::{ContainerKind, ContainerState, Phase, Pod, PodList, Problem};
 
 use crate::{
     daemon::{self, Follower, Seen},
@@ -44,7 +44,20 @@ pub(crate) async fn run(global: &Global, mut args: GetArgs) -> Result<ExitCode, 
         _ => print(&select(list, &args.pods)?, args.output),
     };
     written.map_err(CliError::Output)?;
+    if args.pods.is_empty() && matches!(args.output, Form::Table | Form::Wide) {
+        client.node().await?.problems.iter().for_each(warn);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what is wrong beside the pods, such as a manifest that none could be made of.
+fn warn(problem: &Problem) {
+    if problem.findings.is_empty() {
+        output::say(&format!("warning: {}", problem.message));
+    }
+    for finding in &problem.findings {
+        output::say(&format!("warning: {finding}"));
+    }
 }
 
 fn find(list: &PodList, query: &str) -> Result<Arc<Pod>, CliError> {

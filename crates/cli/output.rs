@@ -43,6 +43,35 @@ pub(crate) fn stream() -> impl Write {
     stdout
 }
 
+/// A writer that notes whether it failed, for who reads and writes in one and has one error for both.
+#[derive(Debug)]
+pub(crate) struct Noted<W> {
+    to: W,
+    failed: bool,
+}
+
+impl<W> Noted<W> {
+    /// Writes to `to`.
+    pub(crate) fn new(to: W) -> Self {
+        Self { to, failed: false }
+    }
+
+    /// Whether it was the writing that failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed
+    }
+}
+
+impl<W: Write> Write for Noted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes).inspect_err(|_| self.failed = true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush().inspect_err(|_| self.failed = true)
+    }
+}
+
 /// A stream of a command that runs elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {

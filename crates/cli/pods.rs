@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{ArgGroup, Args};
-use crilet_api::{PodList, PodRef, Source, StopRequest};
+use crilet_api::{Desired, PodList, PodRef, Source, StopRequest};
 use crilet_cri::{
     Client,
     inventory::{self, Detail, Pod},
@@ -156,6 +156,9 @@ impl Meant {
 /// Refuses to do something to a pod behind the daemon's back.
 pub(crate) fn is_kept(kept: Option<&PodList>, pod: &PodRef) -> CliError {
     let found = daemon::kept(kept, &pod.to_string());
+    if found.is_some_and(|found| found.desired == Desired::Deleted) {
+        return CliError::Leaving { pod: pod.to_string() };
+    }
     let hint = match found.map(|found| &found.source) {
         Some(Source::File { file, .. }) => format!("remove `{file}`, and the pod goes"),
         _ => format!("`crilet delete {pod}` takes it away"),

@@ -112,7 +112,11 @@ pub(crate) async fn run_unpublish(
     let mut gone = Vec::new();
     if args.all {
         let id = pod.id.clone();
-        gone = blocking(move || unpublish(&id, "a port", |_| true)).await?;
+        gone = match blocking(move || unpublish(&id, "a port", |_| true)).await {
+            // It is so already.
+            Err(CliError::Publish(PublishError::NotPublished { .. })) => Vec::new(),
+            taken => taken?,
+        };
     }
     for port in args.ports {
         let id = pod.id.clone();

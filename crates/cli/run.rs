@@ -4,8 +4,8 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use crilet_api::{ApplyRequest, PodRef};
-use crilet_cri::inventory::Pod;
-use crilet_pod::{Existing, LaunchOptions, Launched, PodSpec, images::PullPolicy};
+use crilet_cri::inventory::{self, Detail, Pod};
+use crilet_pod::{Existing, LaunchOptions, Launched, PodSpec, images::PullPolicy, sync::marks};
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -91,10 +91,32 @@ pub(crate) async fn run(global: &Global, args: RunArgs) -> Result<ExitCode, CliE
 async fn supervise(global: &Global, args: &RunArgs) -> Result<ExitCode, CliError> {
     let sources = vec![manifests::read_one_pod(&args.files)?];
     let request = ApplyRequest { sources, ..ApplyRequest::default() };
+    refuse_others(global, &request).await?;
     let report = daemon::client(global).apply(&request).await?;
     apply::print(&report, false, args.output)?;
     apply::wait(global, &report).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A pod that was brought up without the daemon is not brought up once more by it.
+///
+/// Who may ask the daemon need not be able to ask the runtime, which may also be down.
+async fn refuse_others(global: &Global, request: &ApplyRequest) -> Result<(), CliError> {
+    let Ok(client) = connect::client(global).await else { return Ok(()) };
+    let mut others = inventory::read(&client, Detail::Lists).await?;
+    others.retain(|pod| !marks::is_kept(pod));
+    if others.is_empty() {
+        return Ok(());
+    }
+    let request = ApplyRequest { dry_run: true, ..request.clone() };
+    let wanted = daemon::client(global).apply(&request).await?.pods;
+    let is_wanted = |other: &&Pod| {
+        wanted.iter().any(|pod| (&pod.namespace, &pod.name) == (&other.namespace, &other.name))
+    };
+    match others.iter().find(is_wanted) {
+        Some(other) => Err(CliError::NotTheDaemons { pod: other.full_name() }),
+        None => Ok(()),
+    }
 }
 
 /// A pod that the daemon keeps is not brought up beside it.

@@ -82,7 +82,7 @@ struct LogsArgs {
 
 /// Runs a verb of `crilet runtime`.
 pub(crate) async fn run(args: RuntimeArgs) -> Result<ExitCode, CliError> {
-    let layout = Layout::new(connect::data_root(), connect::state_root());
+    let layout = connect::layout();
     match args.verb {
         RuntimeVerb::Up(args) => run_up(&layout, args).await,
         RuntimeVerb::Down(args) => run_down(&layout, args).await,
@@ -210,9 +210,10 @@ fn describe(status: &RuntimeStatus) -> String {
 
 async fn run_logs(layout: &Layout, args: LogsArgs) -> Result<ExitCode, CliError> {
     let path = layout.log_file();
-    let mut stdout = io::stdout().lock();
-    match show_log(&path, args.tail, args.follow, &mut stdout).await {
+    let mut out = output::Noted::new(io::stdout().lock());
+    match show_log(&path, args.tail, args.follow, &mut out).await {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(cause) if out.failed() => Err(CliError::Output(cause)),
         Err(cause) => Err(CliError::Log { path, cause }),
         Ok(()) => Ok(ExitCode::SUCCESS),
     }

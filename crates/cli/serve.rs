@@ -6,7 +6,7 @@ use clap::Args;
 use crilet_cri::discovery::{DiscoveryError, Source};
 use crilet_daemon::{Config, Foundation, LogOptions, Logging, Settings, config::Embedded};
 use crilet_pod::images::Credentials;
-use crilet_runtime::{Layout, Options, up};
+use crilet_runtime::{Options, up};
 
 use crate::{connect, errors::CliError, global::Global};
 
@@ -59,9 +59,8 @@ async fn foundation(config: &Config) -> Result<Foundation, CliError> {
         Err(CliError::Discovery(DiscoveryError::None { .. }))
             if config.runtime.embedded == Embedded::Auto =>
         {
-            let layout = Layout::new(connect::data_root(), connect::state_root());
             let plugin_program = connect::plugin_program();
-            up(&layout, &Options { plugin_program, ..Options::default() }).await?;
+            up(&connect::layout(), &Options { plugin_program, ..Options::default() }).await?;
             connect::configured(&config.runtime).await?
         }
         found => found?,

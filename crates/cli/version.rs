@@ -17,9 +17,24 @@ pub(crate) struct VersionArgs {
 
 /// Asks the runtime for its version and prints it beside crilet's.
 pub(crate) async fn run(global: &Global, args: VersionArgs) -> Result<ExitCode, CliError> {
-    let found = connect::found(global).await?;
-    let version = found.version().await?;
     let crilet = env!("CARGO_PKG_VERSION");
+    let asked = async {
+        let found = connect::found(global).await?;
+        let version = found.version().await?;
+        Ok::<_, CliError>((found, version))
+    };
+    let (found, version) = match asked.await {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Its own version it knows by itself.
+            let written = match args.output {
+                Format::Json => output::json(&json!({ "crilet": crilet })),
+                Format::Text => output::data(&format!("crilet    {crilet}\n")),
+            };
+            written.map_err(CliError::Output)?;
+            return Err(error);
+        }
+    };
     let endpoint = found.client.endpoint().to_string();
     let api = found.client.api_version().package();
     let written = match args.output {

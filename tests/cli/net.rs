@@ -68,6 +68,11 @@ fn mistakes_have_places_and_a_status_and_a_good_file_has_none() {
     );
     let one = net(&bed, "check net.d/20-same.conflist");
     assert_eq!(one.code(), Some(0), "{one}");
+    for (file, why) in [("nothing.conflist", "No such file"), ("net.d", "is a directory")] {
+        let none = net(&bed, &format!("check {file}"));
+        assert_eq!(none.code(), Some(2), "{none}");
+        assert!(none.stderr.contains(&format!("failed to read `{file}`: {why}")), "{none}");
+    }
 }
 
 #[test]

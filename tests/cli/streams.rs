@@ -52,4 +52,10 @@ fn a_full_device_is_an_error() {
         assert!(outcome.stderr.contains("No space left on device"), "{outcome}");
     }
     insta::assert_snapshot!(bed.crilet("ps").run_into(full()));
+    // What is read and written in one is told apart.
+    bed.write("root/runtime/containerd.log", "it began\n");
+    let outcome = bed.crilet("runtime logs").run_into(full());
+    let said = "error: failed to write to standard output: No space left on device";
+    assert_eq!(outcome.code(), Some(1), "{outcome}");
+    assert!(outcome.stderr.starts_with(said), "{outcome}");
 }

@@ -24,6 +24,14 @@ fn a_runtime_that_only_knows_the_older_cri_is_spoken_to() {
 }
 
 #[test]
+fn its_own_version_is_told_where_no_runtime_answers() {
+    let bed = Bed::new(Fake::builder());
+    let outcome = bed.crilet("version -r unix:///nowhere/cri.sock").run();
+    let own = format!("crilet    {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((outcome.code(), outcome.stdout.as_str()), (Some(3), own.as_str()), "{outcome}");
+}
+
+#[test]
 fn crio_is_told_by_its_name() {
     let bed = Bed::new(Fake::builder().crio());
     let outcome = bed.crilet("version").run();

@@ -5,8 +5,9 @@ use std::time::Duration;
 use crilet_testkit::{Host, wait_until};
 use serde_json::Value;
 
-use crate::support::{assert_contains, crilet, host_with_containerd};
+use crate::support::{assert_contains, crilet, crilet_ends_with, host_with_containerd};
 
+const CRILET: &str = env!("CARGO_BIN_EXE_crilet");
 const FILE: &str = "/etc/cni/net.d/10-system.conflist";
 
 /// What the doctor finds of configurations that the runtime has not noticed.
@@ -63,4 +64,29 @@ fn a_configuration_that_containerd_has_not_noticed_is_found() {
     assert_contains(found["what"].as_str().unwrap(), "and has no network");
     let says = found["evidence"][1]["says"].as_str().unwrap();
     assert_contains(says, "no network config found in /etc/cni/net.d");
+}
+
+/// To others than root, packet filters and namespaces look empty; nothing is told of them then.
+#[test]
+fn who_is_not_root_is_told_so_and_nothing_that_is_wrong() {
+    let host = Host::start().unwrap();
+    crilet_ends_with(0, &host, &["runtime", "up"]);
+    let crilet = ["--reuid", "65534", "--regid", "65534", "--clear-groups", CRILET];
+    let nobody = |words: &str| {
+        let words = words.split(' ');
+        host.command("setpriv").args(crilet).args(words).output().unwrap()
+    };
+    for verb in ["doctor", "map", "ports", "inspect web", "snapshot", "trace 127.0.0.1:80"] {
+        let said = nobody(&format!("net {verb}"));
+        assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{verb}: {said}");
+        assert_contains(&said.stderr, "only root can read the node's network");
+    }
+    let said = nobody("runtime status");
+    assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{said}");
+    assert_contains(&said.stderr, "only be managed by root");
+    // The configurations are for everybody, and those of crilet's own runtime are found by themselves.
+    let said = crilet_ends_with(0, &host, &["net", "ls"]);
+    assert_contains(&said.stdout, "10-crilet.conflist");
+    assert_contains(&said.stderr, "crilet's own runtime, in `/var/lib/crilet/runtime/cni/net.d`");
+    crilet_ends_with(0, &host, &["runtime", "down"]);
 }

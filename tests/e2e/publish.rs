@@ -94,6 +94,11 @@ fn a_port_is_published_on_a_pod_that_runs_and_goes_with_it() {
     );
     expect_answer(&host, 8080);
     expect_answer(&host, 9090);
+    for gone in ["9090->80/tcp\n", ""] {
+        let said = crilet_ends_with(0, &host, &["unpublish", "site", "--all"]);
+        assert_eq!(said.stdout, gone, "what is so already is done");
+    }
+    crilet_ends_with(0, &host, &["publish", "site", "9090:80"]);
 
     crilet_ends_with(0, &host, &["rm", "site"]);
     assert_eq!(rules(&host), "", "the published port went with the pod");

@@ -336,6 +336,8 @@ fn files() {
 fn archives(host: &Host) {
     script(host, "mkdir -p /root/untarred; crilet cp one:/tree/sub - | tar -x -C /root/untarred");
     assert_eq!(host.read("/root/untarred/sub/file").unwrap(), "text\n");
+    let unread = "{ crilet cp one:/tree - 2>&1; echo $? >/root/status; } | true; cat /root/status";
+    assert_eq!(script(host, unread), "0\n", "nobody who reads is no error");
     script(host, "tar -c -C /root tree/sub | crilet cp - one:/var --chown 5:6");
     let said =
         crilet_ends_with(0, host, &["exec", "one", "stat", "-c", "%u:%g", "/var/tree/sub/file"]);

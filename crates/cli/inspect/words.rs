@@ -45,7 +45,21 @@ pub(super) fn command(words: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-/// Tenths of 10^6 bytes, as registries count.
+/// Tenths of 10^6 bytes, as registries count; of 10^3 for what is small.
 pub(crate) fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+    match bytes {
+        0..100_000 => format!("{}.{} kB", bytes / 1_000, bytes % 1_000 / 100),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::megabytes;
+
+    #[test]
+    fn what_is_small_is_not_nothing() {
+        let shown = [0, 1_234, 99_999, 100_000, 2_190_000].map(megabytes);
+        assert_eq!(shown, ["0.0 kB", "1.2 kB", "99.9 kB", "0.1 MB", "2.1 MB"]);
+    }
 }

@@ -33,8 +33,15 @@ pub(super) async fn run(args: &CheckArgs) -> Result<ExitCode, CliError> {
             let snapshot = Snapshot::load(path)?;
             (snapshot.configuration, snapshot.host)
         }
-        (None, Some(file)) => (config::read_file(file, &plugins).await, host().await?),
-        (None, None) => (config::read(&args.source.conf_dir, &plugins).await, host().await?),
+        (None, Some(file)) => {
+            let read = |cause| CliError::Manifest { path: file.clone(), cause };
+            let found = std::fs::metadata(file).map_err(read)?;
+            if found.is_dir() {
+                return Err(read(std::io::ErrorKind::IsADirectory.into()));
+            }
+            (config::read_file(file, &plugins).await, host().await?)
+        }
+        (None, None) => (config::read(&args.source.configuration(), &plugins).await, host().await?),
     };
     let files = judge(&configuration, &host_network(&host));
     let wanted = |finding: &&Finding| args.file.as_ref().is_none_or(|file| *file == finding.file);

@@ -39,7 +39,7 @@ enum Form {
 pub(super) async fn run(args: &LsArgs) -> Result<ExitCode, CliError> {
     let configuration = match &args.source.from {
         Some(path) => Snapshot::load(path)?.configuration,
-        None => config::read(&args.source.conf_dir, &args.source.plugins()).await,
+        None => config::read(&args.source.configuration(), &args.source.plugins()).await,
     };
     let files = judge(&configuration, &HostNetwork::default());
     let written = match args.output {
@@ -50,6 +50,9 @@ pub(super) async fn run(args: &LsArgs) -> Result<ExitCode, CliError> {
     };
     written.map_err(CliError::Output)?;
     let directory = configuration.directory.display();
+    if args.source.is_own() {
+        output::say(&format!("this is crilet's own runtime, in `{directory}`"));
+    }
     if !configuration.directory_exists {
         output::say(&format!("`{directory}` does not exist: no runtime has a network"));
     } else if files.is_empty() {

@@ -109,8 +109,8 @@ fn request(args: &TraceArgs, node: &Node<'_>) -> Result<Request, CliError> {
     };
     let (to, port) = match &args.to_pod {
         Some(pod) => {
-            let port =
-                place.parse().map_err(|_| wrong(place, "a port, as --to-pod has the address"))?;
+            let port = place.parse().ok().filter(|port| *port != 0);
+            let port = port.ok_or_else(|| wrong(place, "a port, as --to-pod has the address"))?;
             (
                 address_of(node, one(node, pod)?)
                     .ok_or_else(|| wrong(pod, "a pod with an address"))?,
@@ -118,13 +118,17 @@ fn request(args: &TraceArgs, node: &Node<'_>) -> Result<Request, CliError> {
             )
         }
         None => {
-            let to: SocketAddr = place
-                .parse()
-                .map_err(|_| wrong(place, "ADDRESS:PORT, such as 192.0.2.1:80 or [::1]:80"))?;
+            let to = destination(place)?;
             (to.ip(), to.port())
         }
     };
     Ok(Request { from, to, port, protocol })
+}
+
+/// Nothing is sent to port 0.
+fn destination(text: &str) -> Result<SocketAddr, CliError> {
+    let to = text.parse().ok().filter(|to: &SocketAddr| to.port() != 0);
+    to.ok_or_else(|| wrong(text, "ADDRESS:PORT, such as 192.0.2.1:80 or [::1]:80"))
 }
 
 fn address_of(node: &Node<'_>, place: usize) -> Option<IpAddr> {
@@ -216,5 +220,20 @@ fn tell_counters(counted: &Counted) {
     });
     for rule in &counted.silent {
         output::say(&format!("  nothing came to {rule}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::destination;
+
+    #[test]
+    fn a_destination_has_an_address_and_a_port() {
+        for good in ["192.0.2.1:80", "[::1]:80"] {
+            assert_eq!(destination(good).unwrap().to_string(), good);
+        }
+        for bad in ["192.0.2.1:0", "192.0.2.1", "host:80", ""] {
+            assert!(destination(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -72,8 +72,8 @@ impl RunError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Socket(SocketError::Taken { .. }) => {
-                Some("a node has one daemon; --socket and --pods-dir make room for another".into())
+            Self::Socket(SocketError::Taken { .. }) | Self::Node(StartError::Taken { .. }) => {
+                Some("a node has one daemon: end that one first".to_owned())
             }
             Self::Socket(SocketError::NotASocket { path }) => {
                 Some(format!("move `{}` away, or give --socket", path.display()))

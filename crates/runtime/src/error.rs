@@ -20,7 +20,7 @@ pub enum RuntimeError {
     #[error(transparent)]
     Network(#[from] CniError),
     /// The shipped network configuration is broken.
-    #[error("read the shipped network configuration")]
+    #[error("failed to read the shipped network configuration")]
     Conflist(#[from] InvalidConflist),
     /// The runtime answered with an error.
     #[error(transparent)]
@@ -35,7 +35,7 @@ pub enum RuntimeError {
     #[error(transparent)]
     Load(#[from] crate::image::LoadError),
     /// A file or directory could not be read, made or removed.
-    #[error("{action} `{}`", path.display())]
+    #[error("failed to {action} `{}`", path.display())]
     File {
         /// What was tried: `create directory`, `read`.
         action: &'static str,

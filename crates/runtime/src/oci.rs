@@ -52,7 +52,7 @@ pub struct ImageConfig {
 #[non_exhaustive]
 pub enum ImageError {
     /// The root file system cannot be read, or is no tar.
-    #[error("read root file system `{}`", path.display())]
+    #[error("failed to read root file system `{}`", path.display())]
     Rootfs {
         /// The tar that was given.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! How the embedded runtime is.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -66,6 +66,11 @@ pub struct RuntimeStatus {
 /// # Errors
 /// When a thread of ours ends early; a runtime that is not there is no error.
 pub async fn status(layout: &Layout) -> Result<RuntimeStatus, RuntimeError> {
+    let hidden = fs::read_dir(layout.state());
+    if hidden.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        // To whom it may not be shown it would look as if it did not run.
+        return Err(RuntimeError::NotRoot);
+    }
     let containerd = Process::read(&layout.containerd_record()).filter(Process::is_alive);
     let settings = read_settings(layout);
     let ready = look_whether_ready(layout).await;

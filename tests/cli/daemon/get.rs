@@ -177,6 +177,35 @@ fn nothing_is_said_as_such() {
 }
 
 #[test]
+fn a_manifest_that_no_pod_could_be_made_of_is_told_beside_the_pods() {
+    let bed = DaemonBed::with_pods();
+    let finding = Finding {
+        file: Some("/etc/crilet/pods/new.yaml".to_owned()),
+        line: Some(4),
+        column: Some(7),
+        path: "spec.containers[0].imag".to_owned(),
+        message: "unknown field".to_owned(),
+        hint: Some("did you mean `image`?".to_owned()),
+        ..Finding::default()
+    };
+    let problem = |message: &str, findings| Problem {
+        message: message.to_owned(),
+        findings,
+        ..Problem::default()
+    };
+    bed.node.describe(|node| {
+        node.problems = vec![
+            problem("the manifest cannot be used: …", vec![finding]),
+            problem("pod `default/new` wants 80/tcp, but pod `default/web` has 80/tcp", Vec::new()),
+        ];
+    });
+    insta::assert_snapshot!("problems", bed.crilet("get").run());
+    for quiet in ["get web", "get -o json", "get -o name"] {
+        assert_eq!(bed.prepare(quiet).stderr, "", "{quiet}");
+    }
+}
+
+#[test]
 fn everything_about_a_pod_is_described() {
     let bed = rich_bed();
     insta::assert_snapshot!("described", bed.crilet("describe blog").run());

@@ -1,6 +1,6 @@
 //! Verbs of the runtime leave to the daemon what is the daemon's.
 
-use crilet_api::{Phase, PodRef, Source, StopRequest};
+use crilet_api::{Desired, Phase, PodRef, Source, StopRequest};
 use crilet_daemon::fake::{Call, FakeNode};
 
 use super::bed::{DaemonBed, web};
@@ -63,6 +63,26 @@ fn run_hands_a_pod_to_the_daemon() {
     assert_eq!(bed.fake.counts(), (0, 0), "the runtime is the daemon's to ask");
     let outcome = bed.crilet("run --supervise --pull always new").run();
     assert_eq!(outcome.code(), Some(64), "{outcome}");
+}
+
+#[test]
+fn a_pod_that_was_brought_up_without_the_daemon_is_not_brought_up_twice() {
+    let bed = bed();
+    let outcome = bed.crilet("run --supervise lone").run();
+    insta::assert_snapshot!("not_the_daemons", outcome);
+    let calls = bed.node.calls();
+    let applied = calls.iter().any(|call| matches!(call, Call::Apply(one) if !one.dry_run));
+    assert!(!applied, "{calls:?}");
+    bed.prepare("rm lone");
+    bed.prepare("run --supervise lone");
+}
+
+#[test]
+fn a_pod_that_the_daemon_takes_down_is_left_to_it() {
+    let bed = bed();
+    bed.node.edit(&web(), |pod| pod.desired = Desired::Deleted);
+    insta::assert_snapshot!("leaving", bed.crilet("rm web").run());
+    assert_eq!(bed.count("StopPodSandbox"), 0);
 }
 
 #[test]

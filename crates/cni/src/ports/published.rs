@@ -93,7 +93,7 @@ pub enum PublishError {
         mapping: PortMapping,
     },
     /// It is not published.
-    #[error("{port} is not published by `crilet publish`{}", others(published))]
+    #[error("port {port} is not published by `crilet publish`{}", others(published))]
     NotPublished {
         /// What was to be taken back.
         port: String,

@@ -24,6 +24,9 @@ pub(super) struct State {
     pub(super) listeners: Listeners,
 }
 
+/// What containerd would make sandboxes of; it is there only if a test has put it there.
+const SANDBOX_IMAGE: &str = "fake.test/pause:1";
+
 impl State {
     pub(super) fn new(flavour: Flavour, images: Images, methods: HashSet<String>) -> Self {
         Self {
@@ -58,13 +61,17 @@ impl State {
             ..v1::RuntimeCondition::default()
         };
         let conditions = vec![condition("RuntimeReady"), condition("NetworkReady")];
+        let has_more = self.systemd_cgroups || self.images.find(SANDBOX_IMAGE).is_some();
         v1::StatusResponse {
             status: Some(v1::RuntimeStatus { conditions }),
             // containerd's own words, as far as anybody reads them.
-            info: match (self.flavour, self.systemd_cgroups) {
-                (Flavour::Containerd, true) => {
-                    let config = r#"{"containerd": {"options": {"SystemdCgroup": true}}}"#;
-                    [("config".to_owned(), config.to_owned())].into()
+            info: match self.flavour {
+                Flavour::Containerd if has_more => {
+                    let config = serde_json::json!({
+                        "containerd": {"options": {"SystemdCgroup": self.systemd_cgroups}},
+                        "sandboxImage": SANDBOX_IMAGE,
+                    });
+                    [("config".to_owned(), config.to_string())].into()
                 }
                 _ => Default::default(),
             },

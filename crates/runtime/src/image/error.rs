@@ -16,7 +16,7 @@ pub enum LoadError {
         runtime: String,
     },
     /// The archive cannot be read.
-    #[error("read image archive `{archive}`")]
+    #[error("failed to read image archive `{archive}`")]
     Read {
         /// The file or directory, or `standard input`.
         archive: String,

@@ -51,11 +51,13 @@ pub(super) fn merge(
 ) -> Desired {
     let mut desired = Desired::default();
     if let Some(findings) = &sources.unusable {
-        desired.problems.push(invalid(findings, Timestamp::now()));
+        desired.problems.push(invalid(findings, Timestamp::now(), true));
     }
     for (path, known) in sources.iter() {
-        let problems: Vec<_> =
-            known.wrong.iter().map(|(findings, since)| invalid(findings, *since)).collect();
+        let wrong = known.wrong.iter();
+        let problems: Vec<_> = wrong
+            .map(|(findings, since)| invalid(findings, *since, known.good.is_some()))
+            .collect();
         let pods = known.good.iter().flat_map(|manifests: &Manifests| &manifests.pods);
         if pods.clone().next().is_none() {
             desired.problems.extend(problems.clone());
@@ -119,12 +121,26 @@ pub(super) fn problem(reason: &str, message: String) -> Problem {
     Problem { reason: reason.to_owned(), message, since: Timestamp::now(), findings: Vec::new() }
 }
 
-fn invalid(findings: &Findings, since: Timestamp) -> Problem {
+/// Has the log tell problems that were not there before, by their reason and message: each merge finds
+/// anew those that last.
+pub(super) fn tell_new(problems: &[Problem], known: &[Problem]) {
+    let is_known = |problem: &Problem| {
+        known.iter().any(|one| (&one.reason, &one.message) == (&problem.reason, &problem.message))
+    };
+    for problem in problems.iter().filter(|problem| !is_known(problem)) {
+        let Problem { reason, message, .. } = problem;
+        tracing::warn!(reason, problem = message, "something is wrong with manifests");
+    }
+}
+
+/// `had_good` is whether there is a former text by which pods go on.
+fn invalid(findings: &Findings, since: Timestamp, had_good: bool) -> Problem {
     let first = findings.0.first().map_or_else(String::new, Finding::to_string);
-    let first = first.lines().next().unwrap_or_default().to_owned();
+    let first = first.lines().next().unwrap_or_default();
+    let former = if had_good { ", what was read before goes on" } else { "" };
     Problem {
         reason: "InvalidManifest".to_owned(),
-        message: format!("the manifest cannot be used, what was read before goes on: {first}"),
+        message: format!("the manifest cannot be used{former}: {first}"),
         since,
         findings: findings.0.iter().map(convert::finding).collect(),
     }

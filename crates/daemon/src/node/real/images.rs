@@ -1,7 +1,7 @@
 //! Removing images that nobody needs, when the disk fills or they have been unused for long.
 //!
 //! Never touched: what a container, running or not, was made from; what a pod that is kept names;
-//! what the runtime has pinned. The rules are the kubelet's
+//! the image of sandboxes; what the runtime has pinned. The rules are the kubelet's
 //! (`pkg/kubelet/images/image_gc_manager.go`): above the high mark, the longest unused go first
 //! until the low mark is reached; too young ones stay.
 
@@ -166,9 +166,11 @@ impl Manager {
     }
 }
 
-/// The ids of images that containers were made from or that pods name.
+/// The ids of images that containers were made from or that pods name, and of the one without which no
+/// pod starts.
 async fn needed(client: &Client, named: &BTreeSet<String>) -> Result<BTreeSet<String>, CriError> {
     let mut references = named.clone();
+    references.extend(sandbox_image(&client.status(true).await?.info));
     for container in client.list_containers(None).await? {
         references.insert(container.image_ref);
         references.extend(container.image.map(|image| image.image));
@@ -178,6 +180,13 @@ async fn needed(client: &Client, named: &BTreeSet<String>) -> Result<BTreeSet<St
         ids.extend(client.image_status(reference, false).await?.image.map(|image| image.id));
     }
     Ok(ids)
+}
+
+/// The image of every sandbox, as containerd's verbose status has its configuration: no container is made
+/// of it, and only newer versions pin it. CRI-O pins its own.
+fn sandbox_image(info: &BTreeMap<String, String>) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_str(info.get("config")?).ok()?;
+    config.get("sandboxImage")?.as_str().map(ToOwned::to_owned)
 }
 
 async fn disk(client: &Client) -> Result<Disk, ApiError> {
@@ -244,7 +253,20 @@ fn runtime(error: &CriError) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use crilet_cri::fake::Fake;
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_image_of_sandboxes_is_needed_though_no_container_is_made_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let fake = Fake::builder().image("fake.test/pause:1").image("fake.test/other:1");
+        let fake = fake.start(&directory.path().join("cri.sock")).unwrap();
+        let client = Client::connect(fake.endpoint()).await.unwrap();
+        let pause = client.image_status("fake.test/pause:1", false).await.unwrap().image.unwrap();
+        let needed = needed(&client, &BTreeSet::new()).await.unwrap();
+        assert_eq!(needed, BTreeSet::from([pause.id]), "and nothing else");
+    }
 
     fn chosen(percent: u64, request: ImageGcRequest, max_age: Option<u64>) -> Vec<String> {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);

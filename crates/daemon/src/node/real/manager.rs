@@ -190,6 +190,7 @@ impl Manager {
         let Desired { pods, mut problems, .. } =
             desired::merge(&self.sources, &self.applied, self.backoff);
         problems.extend(self.lost.iter().cloned());
+        desired::tell_new(&problems, &self.view.problems());
         self.view.set_problems(problems);
         for (key, entry) in &pods {
             self.want(key, entry);
@@ -217,6 +218,7 @@ impl Manager {
         worked.entry.send_if_modified(|former| {
             let changed = former.source != entry.source || former.problems != entry.problems;
             if changed {
+                desired::tell_new(&entry.problems, &former.problems);
                 former.source = entry.source.clone();
                 former.problems = entry.problems.clone();
             }
@@ -235,6 +237,7 @@ impl Manager {
         if intent != Intent::Delete {
             self.gone.begin(&entry.pod, &self.store);
         }
+        desired::tell_new(&entry.problems, &[]);
         let wanted = Wanted { pod: Arc::clone(&entry.pod), intent, grace: None };
         let (keeper, work) = sync::keep(Arc::clone(&self.shared), wanted, self.stop.clone());
         self.view.expect(key.clone());

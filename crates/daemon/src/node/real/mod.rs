@@ -14,6 +14,7 @@
 //! Nothing here is state that could be lost: wishes are files ([`store`]) before they are answered,
 //! and the rest is in the runtime.
 
+mod alone;
 mod apply;
 mod commands;
 mod convert;
@@ -110,6 +111,12 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// Another daemon keeps the pods, whatever its socket and manifests are.
+    #[error("another daemon keeps the pods of `{}`", path.display())]
+    Taken {
+        /// What lasts.
+        path: PathBuf,
+    },
     /// Logs cannot be looked after.
     #[error(transparent)]
     Logs(#[from] LogError),
@@ -148,6 +155,7 @@ impl RealNode {
             std::fs::create_dir_all(path)
                 .map_err(|cause| StartError::Directory { path: path.clone(), cause })?;
         }
+        let alone = alone::lock(&data)?;
         let mut facts = NodeFacts::read(&pods).map_err(StartError::Facts)?;
         if let Some(name) = &config.node_name {
             facts.name.clone_from(name);
@@ -194,7 +202,10 @@ impl RealNode {
             gone,
             stop.clone(),
         );
-        let manager = tokio::spawn(manager.run(receiver));
+        let manager = tokio::spawn(async move {
+            manager.run(receiver).await;
+            drop(alone);
+        });
         Ok(Arc::new(Self {
             started_at: Timestamp::now(),
             name,

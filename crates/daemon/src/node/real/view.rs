@@ -75,7 +75,9 @@ impl View {
         inner.unseen.remove(&key);
         if let Some(former) = inner.pods.get(&key) {
             pod.revision = former.revision;
-            pod.created_at = former.created_at;
+            // A daemon that has just started has known it for a moment, and the runtime for longer.
+            let known = pod.started_at.unwrap_or(former.created_at);
+            pod.created_at = known.min(former.created_at);
             keep_since(&former.conditions, &mut pod.conditions);
             if **former == pod {
                 return;

@@ -91,9 +91,7 @@ impl Asker {
             Ok(answer) if answer.exit_code == 0 => Ok(Answer::Success),
             Ok(answer) => {
                 let output = [answer.stdout, answer.stderr].concat();
-                let output = String::from_utf8_lossy(&output);
-                let shown: String = output.trim().chars().take(SHOWN).collect();
-                Ok(Answer::Failure(format!("status {}: {shown}", answer.exit_code)))
+                Ok(Answer::Failure(ended(answer.exit_code, &output)))
             }
             Err(error) if error.is_deadline() => {
                 Ok(Answer::Failure("the command took too long".to_owned()))
@@ -275,8 +273,27 @@ pub(super) fn expanded(pod: &Pod, container: &str, handler: &Handler) -> Handler
     Handler::Exec(words.collect())
 }
 
+/// How a command ended that said no, with the beginning of what it wrote.
+fn ended(code: i32, output: &[u8]) -> String {
+    let output = String::from_utf8_lossy(output);
+    let shown: String = output.trim().chars().take(SHOWN).collect();
+    if shown.is_empty() { format!("status {code}") } else { format!("status {code}: {shown}") }
+}
+
 /// The last variable of a name counts.
 fn look_up<'a>(known: &[(&str, String)], name: &str) -> Option<Cow<'a, str>> {
     let found = known.iter().rev().find(|(known, _)| *known == name);
     found.map(|(_, value)| Cow::Owned(value.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_wrote_nothing_has_nothing_behind_its_status() {
+        assert_eq!(ended(1, b" \n"), "status 1");
+        assert_eq!(ended(2, b"no such table\n"), "status 2: no such table");
+        assert_eq!(ended(3, "\u{e4}".repeat(300).as_bytes()).chars().count(), 10 + SHOWN);
+    }
 }
