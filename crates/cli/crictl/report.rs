@@ -1,9 +1,13 @@
 //! What went wrong, as crictl tells it: a line of logrus on stderr and status 1.
 
 use std::fmt::Write as _;
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use crilet_cri::CriError;
+use nix::errno::Errno;
 
 use crate::output;
 
@@ -87,10 +91,22 @@ pub(super) fn rpc(error: &CriError) -> String {
     }
 }
 
-/// What the kernel said, as Go writes it: in small letters and without its number.
-pub(super) fn kernel_words(error: &std::io::Error) -> String {
+/// What the kernel said, as Go writes it: in small letters and without its number. musl says some of it in
+/// other words than Go and glibc.
+pub(super) fn kernel_words(error: &io::Error) -> String {
+    let go = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EDQUOT) => "disk quota exceeded",
+        Some(Errno::EIO) => "input/output error",
+        Some(Errno::ELOOP) => "too many levels of symbolic links",
+        Some(Errno::EMFILE) => "too many open files",
+        Some(Errno::ENAMETOOLONG) => "file name too long",
+        Some(Errno::ENOMEM) => "cannot allocate memory",
+        Some(Errno::ETIMEDOUT) => "connection timed out",
+        _ => "",
+    };
     let words = error.to_string();
     match words.split_once(" (os error") {
+        Some(_) if !go.is_empty() => go.to_owned(),
         Some((words, _)) => words.to_ascii_lowercase(),
         None => words,
     }
@@ -113,7 +129,7 @@ pub(super) fn log(level: Level, words: &str) {
         Level::Error => ("error", "ERRO", 31),
         Level::Fatal => ("fatal", "FATA", 31),
     };
-    if std::io::stderr().is_terminal() {
+    if io::stderr().is_terminal() {
         output::say(&format!("\x1b[{color}m{short}\x1b[0m[0000] {words}"));
     } else {
         let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
