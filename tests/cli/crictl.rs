@@ -347,6 +347,11 @@ fn crilet_is_crictl_by_its_name() {
     let nobody = ends_with(1, nobody);
     assert!(nobody.stderr.contains("validate CRI v1 runtime API"), "{nobody}");
     assert!(nobody.stderr.contains("no such file or directory"), "{nobody}");
+    // In Go's words, whatever the C library's are.
+    std::os::unix::fs::symlink("loop.sock", bed.path("loop.sock")).unwrap();
+    let round = format!("--runtime-endpoint {} ps", bed.path("loop.sock").display());
+    let round = ends_with(1, crictl(&bed, &round).run());
+    assert!(round.stderr.contains("connect: too many levels of symbolic links"), "{round}");
     let empty = crictl(&bed, "ps").env("CONTAINER_RUNTIME_ENDPOINT", "").run();
     assert!(ends_with(1, empty).stderr.contains("--runtime-endpoint is not set"));
 }

@@ -271,7 +271,8 @@ fn refused(host: &Host) {
     })
     .unwrap();
     let late = crilet_ends_with(1, host, &["port-forward", "one", "7777:8000"]);
-    assert_contains(&late.stderr, "Address already in use");
+    let taken = std::io::Error::from(nix::errno::Errno::EADDRINUSE);
+    assert_contains(&late.stderr, &taken.to_string());
     assert_contains(&late.stderr, "hint: something else listens there");
 }
 

@@ -1,7 +1,10 @@
 //! What went wrong, as crictl tells it: a line of logrus on stderr and status 1.
 
 use std::fmt::Write as _;
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use crilet_cri::CriError;
 use nix::errno::Errno;
@@ -90,7 +93,7 @@ pub(super) fn rpc(error: &CriError) -> String {
 
 /// What the kernel said, as Go writes it: in small letters and without its number. The C library of a static
 /// build has other words for some of it.
-pub(super) fn kernel_words(error: &std::io::Error) -> String {
+pub(super) fn kernel_words(error: &io::Error) -> String {
     let number = error.raw_os_error().map(Errno::from_raw);
     if let Some((_, words)) = GO_WORDS.iter().find(|(known, _)| Some(*known) == number) {
         return (*words).to_owned();
@@ -103,14 +106,19 @@ pub(super) fn kernel_words(error: &std::io::Error) -> String {
 }
 
 /// Go's words where musl's are others.
-const GO_WORDS: [(Errno, &str); 7] = [
+const GO_WORDS: [(Errno, &str); 12] = [
     (Errno::EADDRINUSE, "address already in use"),
     (Errno::EADDRNOTAVAIL, "cannot assign requested address"),
     (Errno::EBUSY, "device or resource busy"),
+    (Errno::EDQUOT, "disk quota exceeded"),
+    (Errno::EIO, "input/output error"),
     (Errno::ELOOP, "too many levels of symbolic links"),
+    (Errno::EMFILE, "too many open files"),
     (Errno::ENAMETOOLONG, "file name too long"),
+    (Errno::ENOMEM, "cannot allocate memory"),
     (Errno::ENOTSOCK, "socket operation on non-socket"),
     (Errno::ENOTTY, "inappropriate ioctl for device"),
+    (Errno::ETIMEDOUT, "connection timed out"),
 ];
 
 /// How much a word weighs.
@@ -130,7 +138,7 @@ pub(super) fn log(level: Level, words: &str) {
         Level::Error => ("error", "ERRO", 31),
         Level::Fatal => ("fatal", "FATA", 31),
     };
-    if std::io::stderr().is_terminal() {
+    if io::stderr().is_terminal() {
         output::say(&format!("\x1b[{color}m{short}\x1b[0m[0000] {words}"));
     } else {
         let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();

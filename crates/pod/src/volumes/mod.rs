@@ -28,12 +28,16 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
+    ffi::CString,
     fs, io,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
-use nix::mount::MsFlags;
+use nix::{dir::Dir, fcntl::OFlag, mount::MsFlags, sys::stat::Mode};
 
 pub use self::{
     remove::{list, remove, remove_claim, remove_volume},
@@ -363,6 +367,16 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, VolumeError> {
         self.map_err(|error| VolumeError::Io { action, path: path.to_owned(), cause: error.into() })
     }
+}
+
+/// The names in a directory.
+fn names(directory: &OwnedFd) -> nix::Result<Vec<CString>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut listing = Dir::openat(directory, ".", flags, Mode::empty())?;
+    let names = listing.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned()));
+    let mut names = names.collect::<nix::Result<Vec<_>>>()?;
+    names.retain(|name| !matches!(name.to_bytes(), b"." | b".."));
+    Ok(names)
 }
 
 /// A directory of crilet's own, with all above it.

@@ -4,7 +4,7 @@
 //! a link between two looks is not followed.
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     fs, io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -14,21 +14,20 @@ use std::{
 };
 
 use nix::{
-    dir::Dir,
-    errno::Errno,
     fcntl::{AtFlags, OFlag, open, openat},
     sys::stat::{FileStat, Mode, SFlag, fstat},
     unistd::{Gid, fchownat},
 };
 
-use super::{Context, VolumeError};
+use super::{Context, VolumeError, names};
 use crate::model::{FsGroup, FsGroupPolicy};
 
 /// What the group may do with files, and with directories, which hand it on to what is made there.
 const FILE_BITS: u32 = 0o660;
 const DIRECTORY_BITS: u32 = 0o2770;
 
-/// Deeper than this nobody nests directories; the kernel's longest path has room for no more.
+/// Deeper than this nobody nests directories; the kernel's longest path has room for no more. Each takes an
+/// open file, and none of the stack: a thread that others wait for has too little of it.
 const MAX_DEPTH: usize = 2048;
 
 /// Gives a directory and all in it to a group. Other file systems mounted in it are left alone.
@@ -40,10 +39,8 @@ pub(super) fn own(path: &Path, group: FsGroup) -> Result<(), VolumeError> {
     if group.policy == FsGroupPolicy::OnRootMismatch && is_owned {
         return Ok(());
     }
-    // The root comes last: if it fits, all below it does.
     let walk = Walk { gid: group.gid, device: stat.st_dev };
-    walk.below(root.as_fd(), 0).context("give its group everything in", path)?;
-    walk.one(root.as_fd(), &stat).context("give its group", path)
+    walk.all(root, stat).context("give its group everything in", path)
 }
 
 struct Walk {
@@ -51,38 +48,43 @@ struct Walk {
     device: u64,
 }
 
+/// A directory with the names in it that are still to come.
+struct Level {
+    file: OwnedFd,
+    stat: FileStat,
+    names: Vec<CString>,
+}
+
 impl Walk {
-    fn below(&self, directory: BorrowedFd<'_>, depth: usize) -> io::Result<()> {
-        if depth > MAX_DEPTH {
-            return Err(io::Error::other("directories are nested too deep"));
-        }
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut listing = Dir::openat(directory, ".", flags, Mode::empty())?;
-        let names: Vec<_> = listing
-            .iter()
-            .map(|entry| entry.map(|entry| entry.file_name().to_owned()))
-            .collect::<Result<_, Errno>>()?;
-        for name in names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
-            match self.entry(directory, name, depth) {
-                // A container removed it meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
+    /// The root comes last: if it fits, all below it does.
+    fn all(&self, root: OwnedFd, stat: FileStat) -> io::Result<()> {
+        let mut levels = vec![Level::new(root, stat)?];
+        while let Some(level) = levels.last_mut() {
+            if let Some(name) = level.names.pop() {
+                let entered = unless_removed(self.entry(level.file.as_fd(), &name))?.flatten();
+                levels.extend(entered);
+                if levels.len() > MAX_DEPTH {
+                    return Err(io::Error::other("directories are nested too deep"));
+                }
+            } else if let Some(done) = levels.pop() {
+                unless_removed(self.one(done.file.as_fd(), &done.stat))?;
             }
         }
         Ok(())
     }
 
-    fn entry(&self, directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Result<()> {
+    /// Does it, or tells what is in it first.
+    fn entry(&self, directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Level>> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file: OwnedFd = openat(directory, name, flags, Mode::empty())?;
         let stat = fstat(&file)?;
         if stat.st_dev != self.device {
-            return Ok(());
+            return Ok(None);
         }
         if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
-            self.below(file.as_fd(), depth + 1)?;
+            return Level::new(file, stat).map(Some);
         }
-        self.one(file.as_fd(), &stat)
+        self.one(file.as_fd(), &stat).map(|()| None)
     }
 
     fn one(&self, file: BorrowedFd<'_>, stat: &FileStat) -> io::Result<()> {
@@ -103,5 +105,20 @@ impl Walk {
         // The link leads to the very file that is open, whatever its name leads to by now.
         let link = format!("/proc/self/fd/{}", file.as_raw_fd());
         fs::set_permissions(link, fs::Permissions::from_mode(mode | bits))
+    }
+}
+
+impl Level {
+    fn new(file: OwnedFd, stat: FileStat) -> io::Result<Self> {
+        let names = names(&file)?;
+        Ok(Self { file, stat, names })
+    }
+}
+
+/// Nothing, where a container removed it meanwhile.
+fn unless_removed<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }

@@ -332,6 +332,55 @@ fn a_group_owns_a_volume_and_no_link_leads_it_out() {
     assert_eq!(mode(&volume.join("sub/file")), 0o600);
 }
 
+/// Makes directories one in the other, as a container can: longer than any path.
+fn nest(directory: &Path, depth: usize) {
+    use nix::{fcntl, sys::stat};
+    let mut open = fcntl::open(directory, OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..depth {
+        stat::mkdirat(&open, "d", Mode::S_IRWXU).unwrap();
+        open = fcntl::openat(&open, "d", OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    }
+}
+
+/// Does it where there is so little of the stack that a share for each level would be too much.
+fn with_little_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::Builder::new().stack_size(128 << 10).spawn(work).unwrap().join().unwrap()
+}
+
+#[test]
+fn a_group_owns_what_is_nested_deep() {
+    let directory = tempfile::tempdir().unwrap();
+    let volume = directory.path().join("v");
+    fs::create_dir(&volume).unwrap();
+    nest(&volume, 500);
+    let deepest = volume.join(vec!["d"; 500].join("/"));
+    let gid = if is_root() { 2000 } else { nix::unistd::getegid().as_raw() };
+    let group = FsGroup { gid, policy: crate::model::FsGroupPolicy::Always };
+    with_little_stack(move || own::own(&volume, group)).unwrap();
+    assert_eq!(fs::metadata(&deepest).unwrap().gid(), gid);
+    assert_eq!(mode(&deepest) & 0o2770, 0o2770);
+}
+
+#[test]
+fn what_is_nested_deep_goes_and_what_a_link_leads_to_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let roots = Roots::below(&directory.path().join("data"));
+    let outside = directory.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "").unwrap();
+    let volume = roots.volume("u", "v");
+    for part in ["wide/a", "wide/b", ".crilet-removes-0/in/the/way"] {
+        fs::create_dir_all(volume.join(part)).unwrap();
+    }
+    fs::write(volume.join(".crilet-removes-1"), "").unwrap();
+    symlink(&outside, volume.join("wide/link")).unwrap();
+    nest(&volume, 1500);
+    nest(&volume.join("wide/b"), 200);
+    with_little_stack(move || remove_volume(&roots, "u", "v")).unwrap();
+    assert_eq!(fs::read_dir(volume.parent().unwrap()).unwrap().count(), 0);
+    assert!(outside.join("file").exists());
+}
+
 #[test]
 fn a_part_of_a_volume_cannot_be_outside_of_it() {
     let directory = tempfile::tempdir().unwrap();
