@@ -187,7 +187,7 @@ mod tests {
             (Errno::ECONNRESET, "connection reset by peer"),
         ];
         for (number, words) in GO_WORDS.into_iter().chain(others) {
-            let error = std::io::Error::from_raw_os_error(number as i32);
+            let error = io::Error::from_raw_os_error(number as i32);
             assert_eq!(kernel_words(&error), words);
         }
     }
