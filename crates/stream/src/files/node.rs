@@ -183,21 +183,45 @@ impl Place<'_> {
     ) -> Result<u64, FileError> {
         self.not_special()?;
         let failed = |cause| FileError::io("write", self.path, cause);
-        let create = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-        let (name, made) = self.beside(|name| {
-            let flags = create | OFlag::O_CLOEXEC;
-            openat(self.directory, name, flags, Mode::from_bits_truncate(0o600))
-        })?;
-        let guard = Unfinished { directory: self.directory, name: Some(&name) };
+        let (name, made) = self.new_file()?;
+        let mut guard = Unfinished { directory: self.directory, name };
         let mut file = File::from(made);
         let bytes = fill(&mut file).map_err(failed)?;
         attributes.apply(&file, self.path)?;
+        if guard.name.is_none() {
+            guard.name = Some(self.linked(&file)?);
+        }
         match guard.finish(self.name) {
             // A file that is mounted there, such as /etc/hosts, is written where it is.
             Err(Errno::EBUSY) => self.in_place(fill),
             Err(cause) => Err(self.failed("put", cause)),
             Ok(()) => Ok(bytes),
         }
+    }
+
+    /// A file without a name, which is gone with us should we be killed; on file systems that have none
+    /// such, one under a name that nobody has.
+    fn new_file(&self) -> Result<(Option<OsString>, OwnedFd), FileError> {
+        let mode = Mode::from_bits_truncate(0o600);
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        match openat(self.directory, ".", flags | OFlag::O_TMPFILE, mode) {
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR) => {}
+            Err(cause) => return Err(self.failed("create", cause)),
+            Ok(made) => return Ok((None, made)),
+        }
+        let flags = flags | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+        let (name, made) = self.beside(|name| openat(self.directory, name, flags, mode))?;
+        Ok((Some(name), made))
+    }
+
+    /// Gives an open file a name that nobody has.
+    fn linked(&self, file: &impl AsRawFd) -> Result<OsString, FileError> {
+        // As link(2) has it for files without a name of ours.
+        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flag = AtFlags::AT_SYMLINK_FOLLOW;
+        let made =
+            self.beside(|name| linkat(AT_FDCWD, file.as_str(), self.directory, name, flag))?;
+        Ok(made.0)
     }
 
     fn in_place(
@@ -217,12 +241,8 @@ impl Place<'_> {
     /// Puts another name of a file, which was opened without effect.
     pub(super) fn another_name(&self, of: &OwnedFd) -> Result<(), FileError> {
         self.not_special()?;
-        // As link(2) has it for files without a name of ours.
-        let file = format!("/proc/self/fd/{}", of.as_raw_fd());
-        let flag = AtFlags::AT_SYMLINK_FOLLOW;
-        let (name, ()) =
-            self.beside(|name| linkat(AT_FDCWD, file.as_str(), self.directory, name, flag))?;
-        let guard = Unfinished { directory: self.directory, name: Some(&name) };
+        let name = Some(self.linked(of)?);
+        let guard = Unfinished { directory: self.directory, name };
         guard.finish(self.name).map_err(|cause| self.failed("put", cause))
     }
 
@@ -241,7 +261,7 @@ impl Place<'_> {
     }
 
     fn finish_special(&self, name: &OsStr, attributes: &Attributes) -> Result<(), FileError> {
-        let guard = Unfinished { directory: self.directory, name: Some(name) };
+        let guard = Unfinished { directory: self.directory, name: Some(name.to_owned()) };
         let (user, group) = attributes.owner;
         let (user, group) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
         let owned = fchownat(self.directory, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW);
@@ -275,13 +295,13 @@ impl Place<'_> {
 /// Something under another name than it is to have; removed if it does not get that.
 struct Unfinished<'a> {
     directory: BorrowedFd<'a>,
-    name: Option<&'a OsStr>,
+    name: Option<OsString>,
 }
 
 impl Unfinished<'_> {
     fn finish(mut self, to: &OsStr) -> Result<(), Errno> {
-        let Some(name) = self.name else { return Ok(()) };
-        renameat(self.directory, name, self.directory, to)?;
+        let Some(name) = &self.name else { return Ok(()) };
+        renameat(self.directory, name.as_os_str(), self.directory, to)?;
         self.name = None;
         Ok(())
     }
@@ -289,9 +309,10 @@ impl Unfinished<'_> {
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if let Some(name) = self.name {
+        if let Some(name) = &self.name {
             // The error that led here is told.
-            unlinkat(self.directory, name, UnlinkatFlags::NoRemoveDir).unwrap_or_default();
+            unlinkat(self.directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir)
+                .unwrap_or_default();
         }
     }
 }

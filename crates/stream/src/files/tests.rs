@@ -1,5 +1,6 @@
 use std::{
     fs::{self, File},
+    io::{self, Read},
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
     path::Path,
 };
@@ -179,7 +180,7 @@ fn files_of_the_kernel_are_read_to_their_end() {
     pack((&host, Path::new("/proc/version")), &mut archive, Options::default()).unwrap();
     let mut archive = tar::Archive::new(archive.as_slice());
     let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
-    assert_eq!(std::io::read_to_string(&mut entry).unwrap(), version);
+    assert_eq!(io::read_to_string(&mut entry).unwrap(), version);
 }
 
 #[test]
@@ -264,4 +265,36 @@ fn archives_cannot_lead_out() {
     let error = unpack(archive.as_slice(), (&Root::of_host(), &to), Options::default());
     assert!(matches!(error, Err(FileError::Escapes { .. })), "{error:?}");
     assert!(!outer.path().join("leak").exists());
+}
+
+/// An archive that looks, whenever it is read, for what is written meanwhile.
+struct Looking<'a> {
+    archive: &'a [u8],
+    directory: &'a Path,
+    seen: Vec<String>,
+}
+
+impl Read for Looking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for entry in fs::read_dir(self.directory)? {
+            self.seen.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        self.archive.read(buffer)
+    }
+}
+
+/// Who is killed in the middle leaves nothing.
+#[test]
+fn a_file_has_no_name_before_it_is_whole() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let content = vec![b'x'; 1 << 20];
+    fs::write(from.path().join("file"), &content).unwrap();
+    let mut archive = Vec::new();
+    let host = Root::of_host();
+    pack((&host, &from.path().join("file")), &mut archive, Options::default()).unwrap();
+    let mut looking = Looking { archive: &archive, directory: to.path(), seen: Vec::new() };
+    unpack(&mut looking, (&host, to.path()), Options::default()).unwrap();
+    assert_eq!(fs::read(to.path().join("file")).unwrap(), content);
+    looking.seen.retain(|name| name != "file");
+    assert_eq!(looking.seen, [""; 0]);
 }
