@@ -59,7 +59,18 @@ pub(crate) async fn run(global: &Global, args: ExecArgs) -> Result<ExitCode, Cli
     };
     let streamer = args.tls.streamer(client.clone(), args.transport);
     let session = start(&client, &streamer, &args.target, &args.command, streams).await?;
-    session::run(session, args.detach_keys).await?.leave()
+    session::run(session, args.detach_keys).await.map_err(shortened)?.leave()
+}
+
+/// Of a command that does not get to run, tells what its caller can mend: runtimes put the steps of their
+/// own before it, and runc's ends for every one of them.
+fn shortened(error: CliError) -> CliError {
+    let CliError::Stream(StreamError::Start { code, message }) = error else { return error };
+    tracing::debug!(message, "the command did not get to run");
+    let steps = ["unable to start container process: ", "exec failed: "];
+    let cause = steps.iter().find_map(|step| Some(message.rsplit_once(step)?.1));
+    let cause = cause.unwrap_or(&message).trim_end_matches(": unknown");
+    CliError::Stream(StreamError::Start { code, message: cause.to_owned() })
 }
 
 /// Has the command run. A container's full id needs no lists: the runtime knows it, and they are

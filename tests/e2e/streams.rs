@@ -90,7 +90,8 @@ fn exit_codes(host: &Host) {
         assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("out\n", "err\n"), "{transport}");
         exec(0, &["true"]);
         exec(143, &["sh", "-c", "kill -15 $$"]);
-        assert_contains(&exec(127, &["no-such-program"]).stderr, "executable file not found");
+        let words = r#"error: exec: "no-such-program": executable file not found in $PATH"#;
+        assert_eq!(exec(127, &["no-such-program"]).stderr.trim_end(), words);
         exec(127, &["/no/such/program"]);
         exec(126, &["/etc"]);
         exec(126, &["/etc/passwd"]);
