@@ -137,7 +137,7 @@ fn what_is_no_tar_is_named() {
         fs::write(&tar, bytes).unwrap();
         let out = directory.path().join("out.tar");
         let error = write_archive(&tar, "app", &config(), &out).unwrap_err();
-        let expected = format!("read root file system `{}`", tar.display());
+        let expected = format!("failed to read root file system `{}`", tar.display());
         assert_eq!(error.to_string(), expected, "{bytes:?}");
         assert!(!out.exists());
     }
