@@ -50,7 +50,7 @@ pub(super) async fn run(args: &LsArgs) -> Result<ExitCode, CliError> {
     };
     written.map_err(CliError::Output)?;
     let directory = configuration.directory.display();
-    if args.source.is_own() {
+    if args.source.is_own(&configuration.directory) {
         output::say(&format!("this is crilet's own runtime, in `{directory}`"));
     }
     if !configuration.directory_exists {

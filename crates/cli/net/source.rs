@@ -39,10 +39,10 @@ impl SourceArgs {
         used(Path::new(DIRECTORY), &connect::layout().cni_config_directory()).to_owned()
     }
 
-    /// Whether it is crilet's own runtime whose configurations are read, without having been asked for.
-    pub(super) fn is_own(&self) -> bool {
+    /// Whether the directory that was read is crilet's own runtime's, without having been asked for.
+    pub(super) fn is_own(&self, read: &Path) -> bool {
         let is_asked = self.from.is_some() || self.conf_dir.is_some();
-        !is_asked && self.configuration() != Path::new(DIRECTORY)
+        !is_asked && read != Path::new(DIRECTORY)
     }
 
     /// Directories of plugins.
